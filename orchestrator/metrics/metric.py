@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 Goal = Literal["minimize", "maximize"]
 
+_RESAMPLED = {
+    "sums": "sums over samples",
+    "weights": "weights of samples",
+    "parts": "what each group adds",
+}
+
 _BLOCK = 1 << 15  # elements; two float64 blocks are 512 KiB, which stay in a core's cache
 
 
@@ -36,6 +42,9 @@ class Metric:
     Attributes:
         name: without a split before it: ``t20_mae``.
         definition: one line for people; "" if the trainer's page has it.
+        source: whose definition it is, or what gives the same values; "" for none.
+        resampled: how it is computed of other samples, ``"sums"``, ``"weights"``
+            or ``"parts"``; "" if it has no interval.
         function: computes it from a `Pair`; None for a metric of a trainer, whose `evaluate`
             computes all of them together.
         of_sums: the same from the sums of `error_sums` [..., 5] of any choice of samples, for
@@ -51,6 +60,17 @@ class Metric:
     of_sums: Callable[[Any], Any] | None = None
     unit: str = ""
     order: int = 100
+    source: str = ""
+    resampled: str = ""
+
+    def __post_init__(self) -> None:
+        if self.of_sums is not None:
+            object.__setattr__(self, "resampled", "sums")
+
+    @property
+    def interval_from(self) -> str:
+        """What its interval is computed from, as text; "" for none."""
+        return _RESAMPLED.get(self.resampled, "")
 
 
 @dataclass

@@ -69,20 +69,30 @@ def own_metric(text: str, where: str = "--metrics") -> Metric:
         # What the function changes must not reach other metrics.
         return float(function(_read_only(predictions), _read_only(targets)))
 
-    metric = Metric(name, goal or "minimize", text, value, unit=unit)  # type: ignore[arg-type]
+    of: dict[str, Any] = {"goal": goal or "minimize", "function": value, "unit": unit}
+    metric = Metric(name, definition=text, source=text, resampled="parts", **of)
     if goal is not None:  # else the table asks for --goal
         _loaded[name] = metric
     return metric
 
 
 def source_of(metric: Metric) -> str:
-    """Return a digest of the file of a function, so that a cache notices a new version."""
+    """Return a digest of what a function is made of, so that a cache notices a new version.
+
+    That is its file, and the modules in or below the same folder that are loaded with it; "" if
+    unknown.
+    """
     try:
         function: Any = inspect.unwrap(metric.function)  # type: ignore[arg-type]
-        source = Path(inspect.getsourcefile(function) or "").read_bytes()
+        file = Path(inspect.getsourcefile(function) or "").resolve()
+        digest = hashlib.sha256(file.read_bytes())
+        beside = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
+        for path in sorted({path for path in beside if path and path.endswith(".py")}):
+            if Path(path).is_relative_to(file.parent):
+                digest.update(Path(path).read_bytes())
     except (OSError, TypeError):
         return ""
-    return hashlib.sha256(source).hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def _read_only(samples: Any) -> Any:

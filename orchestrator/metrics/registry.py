@@ -15,7 +15,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -128,8 +128,11 @@ def known_metrics(kind: str | None = None) -> dict[str, Metric]:
     if trainer is None or not trainer.has_sequences:
         found = {metric.name: metric for metric in regression_records()}
     if trainer is not None:
+        sources, how = (getattr(trainer.module, name, {}) for name in ("SOURCES", "RESAMPLED"))
         for name, way in getattr(trainer.module, "GOALS", {}).items():
-            found[name] = Metric(name, way, unit=trainer.unit(name) or "")
+            known = found.get(name, Metric(name, way, resampled=how.get(name, "")))
+            unit, source = trainer.unit(name) or "", sources.get(name, known.source)
+            found[name] = replace(known, goal=way, unit=unit, source=source)
     return found
 
 

@@ -29,6 +29,12 @@ GOALS: Final[dict[str, Goal]] = {
     **{f"{name}_{error}": goal for name in _QUANTITIES for error, goal in _ERRORS.items()},
     **{f"{name}_undefined": "minimize" for name in _QUANTITIES},
 }
+SOURCES: Final = {
+    name: "sums of the curve" if "edcsum" in name else "ISO 3382-1"
+    for name in GOALS
+    if name not in _ERRORS
+}
+RESAMPLED: Final = {name: "sums" for name in GOALS if not name.endswith("_undefined")}
 
 
 def evaluate(

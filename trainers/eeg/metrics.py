@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from trainers.base import Goal
 
 GOALS: Final[dict[str, Goal]] = {"auroc": "maximize", "balanced_accuracy": "maximize"}
+SOURCES: Final = {
+    "auroc": "scikit-learn, roc_auc_score",
+    "balanced_accuracy": "scikit-learn, balanced_accuracy_score",
+}
+RESAMPLED: Final = {"auroc": "weights", "balanced_accuracy": "sums"}
 
 THRESHOLD: Final = 0.5
 

@@ -43,6 +43,14 @@ GOALS: Final[dict[str, Goal]] = {
     "enl_deviation": "minimize",
     "epi": "maximize",
 }
+SOURCES: Final = {
+    "psnr": "scikit-image, peak_signal_noise_ratio of all images",
+    "ssim": "Wang and others 2004; scikit-image, structural_similarity",
+    "enl_ratio": "Oliver and Quegan 2004, equivalent number of looks",
+    "enl_deviation": "of enl_ratio",
+    "epi": "cosine of Sobel magnitudes",
+}
+RESAMPLED: Final = dict.fromkeys(("psnr", "ssim", "epi"), "sums")
 
 Floats = NDArray[np.float64]
 

@@ -16,6 +16,7 @@ GOALS: Final[dict[str, Goal]] = {
     "mse": "minimize",
     **{f"mse_{frequency}hz": "minimize" for frequency in FREQUENCIES_HZ},
 }
+SOURCES: Final = dict.fromkeys(GOALS, "scikit-learn, mean_squared_error")
 
 
 def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:

@@ -26,6 +26,8 @@ GOALS: Final[dict[str, Goal]] = {
     "insertion_rate": "minimize",
     "exact_rate": "maximize",
 }
+SOURCES: Final = dict.fromkeys(GOALS, "Levenshtein 1966; rapidfuzz")
+RESAMPLED: Final = dict.fromkeys(GOALS, "sums")
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, Grouped
 FEWEST_SQUARED = 50
 """Groups below which a metric of squared errors has no interval."""
 
-_SQUARED = re.compile(r"(?:^|_)(?:r2|r?mse)(?:$|_)")
+_SQUARED = re.compile(r"(?:^|_)(?:r2|r?mse|psnr)(?:$|_)")
 
 
 def is_squared(metric: str) -> bool:

@@ -24,11 +24,12 @@ from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import Reading, read
 from orchestrator.analysis.measure.row import Incomplete, Interval, Row
 from orchestrator.files import atomic, caching
+from orchestrator.metrics import OWN
 from orchestrator.runs.read import StoredRun
 
 _MOST_ENTRIES = 50_000
 _KEPT_S = 90 * 24 * 3600.0
-_DATA = frozenset(("rate_hz",))  # what a reading may depend on besides files; not a user's function
+_DATA = frozenset(("rate_hz", OWN))  # what a reading may depend on besides files
 
 Judged = tuple[list[Row], list[str], tuple[float, float] | None]
 
@@ -86,8 +87,11 @@ class Remembered:
         self, run: StoredRun, kind: str | None, data: Mapping[str, Any] | None, rule: Rule
     ) -> str | None:
         """Return what a reading is remembered by; None if its files may change unnoticed."""
-        if self._file is None or run.error is not None or not _DATA.issuperset(data or ()):
+        data = data or {}
+        if self._file is None or run.error is not None or not _DATA.issuperset(data):
             return None
+        if not all(data.get(OWN, {"": True}).values()):
+            return None  # a function whose source is unknown
         mark = caching.fingerprint(run.path)
         if mark is None:
             return None

@@ -86,9 +86,9 @@ def between_configs(
     one, two = (_replicates([run for run, _ in each], metric) for each in (ours, theirs))
     samples = one.samples_minus(two) if one is not None and two is not None else None
     seeds = between_means(values, others)
-    if seeds is not None and samples is not None:
+    if one is not None and seeds is not None and samples is not None:
         both = joined(seeds, samples)
-        return Difference(both.value, both.low, both.high, "seeds and samples")
+        return Difference(both.value, both.low, both.high, f"seeds and {one.basis}")
     if seeds is None and len(ours) == len(theirs) == 1:
         paired = between_runs(ours[0][0], theirs[0][0], metric)
         if paired is not None:
@@ -127,28 +127,39 @@ def paired(
     names: Collection[str] | None = None,
     *,
     most_elements: int = MOST_ELEMENTS,
+    data: Mapping[str, Any] | None = None,
 ) -> dict[str, Difference]:
     """Return the differences of the recomputed metrics of one split, as `between_runs` does.
 
     `names` are bare names of metrics; None for all. Those that cannot be paired are left out.
+    `data` is what else is known of the arrays of both.
     """
-    one, two = (SampledRun(run, split, most_elements=most_elements) for run in (ours, theirs))
+    known = {**(data or {}), **ours.data}
+    one, two = (
+        SampledRun(run, split, most_elements=most_elements, data=known) for run in (ours, theirs)
+    )
     if not one.has_samples_of(two):
         return {}
+    basis = "samples" if one.groups is None else "groups"
     found = {}
     for name in one.names:
         first, second = one.metric(name), two.metric(name)
         if (names is None or name in names) and first is not None and second is not None:
-            known = estimate(first.minus(second))
-            if known is not None:
-                found[name] = Difference(known.value, known.low, known.high, "samples")
-    if names is not None and all(name in found for name in names):
+            by_chance = estimate(first.minus(second))
+            if by_chance is not None:
+                value, low, high = by_chance.value, by_chance.low, by_chance.high
+                found[name] = Difference(value, low, high, basis)
+    if basis == "groups" or (names is not None and all(name in found for name in names)):
         return found
-    return {**_by_leaving_out(ours, theirs, split, names), **found}
+    return {**_by_leaving_out(ours, theirs, split, names, known), **found}
 
 
 def _by_leaving_out(
-    ours: StoredRun, theirs: StoredRun, split: str, names: Collection[str] | None
+    ours: StoredRun,
+    theirs: StoredRun,
+    split: str,
+    names: Collection[str] | None,
+    known: Mapping[str, Any],
 ) -> dict[str, Difference]:
     """Return the differences of metrics that are computed from all samples at once.
 
@@ -163,7 +174,6 @@ def _by_leaving_out(
     count = len(wanted)
     if count < GROUPS:
         return {}
-    known = ours.data
 
     def gains(kept: NDArray[np.intp]) -> dict[str, float]:
         targets = _some(wanted, kept)

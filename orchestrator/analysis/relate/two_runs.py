@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
-from orchestrator.analysis.chance.replicates import between_means
+from orchestrator.analysis.chance import Replicates
 from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
 from orchestrator.analysis.measure.measuring import measure, run_facts
-from orchestrator.analysis.measure.row import Difference, Row
+from orchestrator.analysis.measure.row import Difference, Incomplete, Row
 from orchestrator.analysis.relate.noise import paired
 from orchestrator.analysis.relate.separation import Separation, separate
 from orchestrator.files import plain
@@ -120,10 +121,20 @@ class RunDiff:
         return dict(plain(found))
 
 
-def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None = None) -> RunDiff:
+def diff_runs(
+    a: StoredRun,
+    b: StoredRun,
+    *,
+    at: str = "best",
+    goal: str | None = None,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> RunDiff:
     """Return two runs side by side.
 
     Args:
+        kind: of arrays whose run does not state it, as ``"decay_curve"``.
+        data: more about those arrays, as ``{"rate_hz": 48000}``, and functions of the user's.
         at: which report of a logged metric counts: ``best``, ``last`` or ``step:N``.
         goal: of metrics whose name does not show it.
 
@@ -132,7 +143,8 @@ def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None 
     """
     rule = Rule(at)
     config, n_same = _pairs(a.config, b.config)
-    rows = [measure(run, rule=rule) for run in (a, b)]
+    measured = partial(measure, kind=kind, data=data, rule=rule)
+    rows = [measured(run) for run in (a, b)]
     notes = []
     for side, row in zip("AB", rows, strict=True):
         if isinstance(row, Row):
@@ -143,14 +155,15 @@ def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None 
     # A run without a row, as one that still trains, has logged values all the same.
     logged = [_logged(run, rule) for run in (a, b)]
     facts = [run_facts(run, run.record) for run in (a, b)]
-    seeds = [_seeds(run, rule) for run in (a, b)]
+    seeds = [_seeds(run, measured) for run in (a, b)]
+    known = {**(data or {}), **({} if kind is None else {"kind": kind})}
     recomputed = [row.metrics if isinstance(row, Row) else {} for row in rows]
     return RunDiff(
         a=a,
         b=b,
         config=config,
         n_same=n_same,
-        metrics=_metrics(a, b, recomputed, logged, goal),
+        metrics=_metrics(a, b, recomputed, logged, goal, known),
         curves=_curves(a, b),
         effective=_effective(a, b),
         facts=tuple(Pair(n, facts[0].get(n), facts[1].get(n)) for n in {**facts[0], **facts[1]}),
@@ -161,7 +174,7 @@ def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None 
     )
 
 
-def _seeds(run: StoredRun, rule: Rule) -> list[Row]:
+def _seeds(run: StoredRun, measured: Callable[[StoredRun], Row | Incomplete]) -> list[Row]:
     """Return the rows of the complete seeds of a run's config; none for a config without seeds."""
     if run.sweep is None or run.record is None or run.record.group is None:
         return []
@@ -172,13 +185,13 @@ def _seeds(run: StoredRun, rule: Rule) -> list[Row]:
         and other.record.group == run.record.group
         and other.state is TrialState.COMPLETE
     )
-    return [row for other in others if isinstance(row := measure(other, rule=rule), Row)]
+    return [row for other in others if isinstance(row := measured(other), Row)]
 
 
 def _over_seeds(
     a: StoredRun, b: StoredRun, seeds: Sequence[Sequence[Row]], goal: str | None
 ) -> tuple[MetricPair, ...]:
-    """Return the means over seeds of the metrics that all have, with Welch's intervals."""
+    """Return the means over seeds of the metrics that all have, with their intervals."""
     if min(map(len, seeds)) < 2 or {row.path for row in seeds[0]} & {row.path for row in seeds[1]}:
         return ()
     values = [[{**row.logged, **row.metrics} for row in side] for side in seeds]
@@ -188,7 +201,7 @@ def _over_seeds(
         if not all(name in each for each in everyone):
             continue
         one, two = ([each[name] for each in side] for side in values)
-        between = between_means(two, one)
+        between = _replicates(seeds[1], name).seeds_minus(_replicates(seeds[0], name))
         if between is not None:
             kind = a.data.get("kind")
             difference = Difference(
@@ -197,6 +210,10 @@ def _over_seeds(
             better = _better(difference, _own_goal(name, a, b) or named_goal(name, kind) or goal)
             found.append(MetricPair(name, fmean(one), fmean(two), difference, better))
     return tuple(found)
+
+
+def _replicates(seeds: Sequence[Row], metric: str) -> Replicates:
+    return Replicates(replace(seeds[0], members=tuple(seeds)), metric)
 
 
 def _better(difference: Difference, way: str | None) -> Side | None:
@@ -231,12 +248,13 @@ def _metrics(
     recomputed: Sequence[Mapping[str, float]],
     logged: Sequence[Mapping[str, float]],
     goal: str | None,
+    data: Mapping[str, Any],
 ) -> tuple[MetricPair, ...]:
     intervals: dict[str, Difference] = {}
     if all(recomputed):
         for split in SPLITS:
             prefix = "" if split == "test" else f"{split}_"
-            intervals |= {f"{prefix}{n}": one for n, one in paired(b, a, split).items()}
+            intervals |= {f"{prefix}{n}": one for n, one in paired(b, a, split, data=data).items()}
     # What is recomputed for one run is not compared with what the other logged.
     names = {**recomputed[0], **recomputed[1]}
     kept = [

@@ -20,4 +20,5 @@ METRIC = Metric(
     mean_absolute_error,
     of_sums=lambda sums: sums[..., 0] / sums[..., 4],
     order=0,
+    source="scikit-learn, mean_absolute_error",
 )

@@ -34,4 +34,5 @@ METRIC = Metric(
     flattened_r2,
     of_sums=_of_sums,
     order=2,
+    source="scikit-learn, r2_score of the flattened arrays",
 )

@@ -20,4 +20,5 @@ METRIC = Metric(
     root_mean_square_error,
     of_sums=lambda sums: (sums[..., 1] / sums[..., 4]) ** 0.5,
     order=1,
+    source="scikit-learn, root_mean_squared_error",
 )

@@ -17,8 +17,9 @@ from orchestrator.analysis.chance.confidence import (
     student_p_value,
     student_quantile,
 )
-from orchestrator.metrics import evaluate
+from orchestrator.metrics import evaluate, known_metrics
 from orchestrator.metrics.resampling import mean_of, resampled
+from orchestrator.metrics.resampling.per_sample import Sums, Weighted
 
 
 def arrays_of(kind: str | None, count: int = 40) -> tuple[Any, Any]:
@@ -68,6 +69,17 @@ def test_a_choice_of_samples_is_the_metric_of_these_samples(kind: str | None) ->
     wanted = evaluate(kind, *some, data)
     for name, how in resampled(kind, predictions, targets, data).items():
         assert grouped(how).at(counts)[0] == pytest.approx(wanted[name], rel=1e-8), name
+
+
+def test_a_record_states_how_each_metric_is_resampled() -> None:
+    for kind in KINDS:
+        known = known_metrics(kind)
+        found = resampled(kind, *arrays_of(kind), {"rate_hz": 100.0})
+        for name, metric in known.items():
+            how = found.get(name)
+            stated = {Sums: "sums", Weighted: "weights", type(None): ""}[type(how)]
+            assert metric.resampled == stated, name
+            assert metric.source, name
 
 
 @given(st.integers(40, 200), st.integers(0, 2**31))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from orchestrator import metrics
 from orchestrator.analysis.table import compare, load_results
 from orchestrator.cli import main
 from orchestrator.errors import UsageError
+from orchestrator.files import caching
 from orchestrator.metrics import own
 
 MODULE = """
@@ -169,3 +172,41 @@ def test_a_run_folder_cannot_name_a_function(module: str) -> None:
     found = compare([Path("runs")])
     assert all("worst" not in row.metrics for row in found.rows)
     assert module not in sys.modules
+
+
+def test_two_runs_are_compared_by_it(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["diff", "runs/r0", "runs/r1", "--metrics", f"{module}:worst", "--json"])
+    assert ended.value.code == 0
+    shown = json.loads(capsys.readouterr().out)["metrics"]
+    found = next(pair for pair in shown if pair["name"] == "worst")
+    assert found["better"] == "b"
+    assert found["difference"]["low"] < found["difference"]["value"] < 0
+    assert found["difference"]["basis"] == "samples"
+
+
+def test_what_it_returned_is_remembered_until_its_source_changes(
+    module: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(caching, "_SETTLED_NS", -(10**9))
+    monkeypatch.setattr(caching, "_file_system", lambda device: "ext4")
+    calls = folder / "calls"
+    text = "def error(p, t):\n open('calls', 'a').write('.')\n return float({})\n"
+    for helper, expected in (("1", 1.0), ("1", 1.0), ("2", 2.0)):
+        (folder / f"{module}_part.py").write_text(f"VALUE = {helper}\n")
+        (folder / f"{module}.py").write_text(
+            f"from {module}_part import VALUE\n" + text.format("VALUE")
+        )
+        for name in (module, f"{module}_part"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        own.own_metric.cache_clear()
+        calls.write_text("")
+        _, data = metrics.asked_for(f"{module}:error", None)
+        found = compare([Path("runs")], data=data)
+        assert [row.metrics["error"] for row in found.rows] == [expected] * 3
+        is_new = helper != "1" or not (folder / "seen").exists()
+        (folder / "seen").touch()
+        assert (calls.stat().st_size > 0) is is_new

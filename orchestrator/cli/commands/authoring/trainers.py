@@ -12,6 +12,7 @@ from orchestrator.cli import options
 from orchestrator.cli.output import print_json
 from orchestrator.cli.render.text import Column, clean, draw, fit, number, numbers
 from orchestrator.errors import UsageError
+from orchestrator.metrics import Metric, kind_names, known_metrics
 from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
 
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
@@ -59,8 +60,21 @@ def _to_json(schema: TrainerSchema) -> dict[str, Any]:
             asdict(known) | {"type": known.type.__name__} for known in schema.parameters.values()
         ],
         "presets": schema.presets,
-        "metrics": {name: asdict(metric) for name, metric in schema.metrics.items()},
+        "metrics": {
+            name: {**asdict(metric), "source": record.source, "resampled": record.resampled}
+            for (name, metric), record in zip(
+                schema.metrics.items(), _records(schema).values(), strict=True
+            )
+        },
     }
+
+
+def _records(schema: TrainerSchema) -> dict[str, Metric]:
+    """Return what is known of each metric that is also recomputed, by its reported name."""
+    kinds = kind_names()
+    known = known_metrics(schema.data_kind if schema.data_kind in kinds else None)
+    unknown = Metric("", "minimize")
+    return {name: known.get(name.removeprefix("val_"), unknown) for name in schema.metrics}
 
 
 def _all(schemas: list[TrainerSchema]) -> str:
@@ -91,13 +105,16 @@ def _one(schema: TrainerSchema) -> str:
         notes = {name: "a loss" if item.is_loss else "" for name, item in schema.metrics.items()}
         if schema.default_metric is not None:
             notes[schema.default_metric] = "ranks by default"
+        records = list(_records(schema).values())
         columns = [
             Column("metric", list(schema.metrics)),
             Column("goal", [str(item.goal) for item in schema.metrics.values()]),
             Column("unit", [item.unit for item in schema.metrics.values()]),
-            Column("", list(notes.values())),
+            Column("", list(notes.values()), 1),
+            Column("source", [item.source for item in records], 2),
+            Column("interval from", [item.interval_from for item in records], 1),
         ]
-        lines += ["", draw(columns)]
+        lines += ["", draw(fit(columns)[0])]
     return "\n".join(lines)
 
 

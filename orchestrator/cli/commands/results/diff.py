@@ -12,6 +12,7 @@ from orchestrator.cli import options
 from orchestrator.cli.output import print_json
 from orchestrator.cli.render.side_by_side import render_files, render_runs
 from orchestrator.errors import NotFoundError, UsageError
+from orchestrator.metrics import asked_for
 from orchestrator.runs import SweepDir, SweepRecord, find_sweep, results_folder
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _Side = tuple[str, "StoredRun | dict[str, Any]"]
 @options.results
 @click.option("--at", metavar="WHEN", default="best", help="Of logged values: best, last, step:N.")
 @click.option("--goal", type=click.Choice(("minimize", "maximize")), help="If no name shows it.")
+@options.arrays
 @click.option("--all", "everything", is_flag=True, help="Show all metrics and curves.")
 @options.as_json
 def command(
@@ -38,6 +40,8 @@ def command(
     results: Path | None,
     at: str,
     goal: str | None,
+    metrics: str | None,
+    rate: float | None,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -64,7 +68,8 @@ def command(
         return
     from orchestrator.analysis.relate import diff_runs
 
-    found = diff_runs(*runs, at=at, goal=goal)
+    kind, data = asked_for(metrics, rate)
+    found = diff_runs(*runs, at=at, goal=goal, kind=kind, data=data)
     if as_json:
         print_json(found.to_dict())
     else:

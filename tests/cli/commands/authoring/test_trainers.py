@@ -53,6 +53,9 @@ def test_all_trainers_are_listed_with_what_ranks_them() -> None:
         assert trainer_schema(name).default_metric in row.split()
 
 
+_SOURCE = "scikit-learn, mean_squared_error"
+
+
 def test_one_trainer_is_shown_with_defaults_presets_bounds_and_metrics() -> None:
     lines = call("trainers", "signal").stdout.splitlines()
     assert lines[0].startswith("signal: ")
@@ -60,7 +63,10 @@ def test_one_trainer_is_shown_with_defaults_presets_bounds_and_metrics() -> None
     assert re.search(r"64 +1 to 4096 +units of each LSTM layer", width)
     slots = next(line for line in lines if line.startswith("batch_size "))
     assert slots.split()[1:4] == ["1", "32", "1"]
-    assert any(re.search(r"^val_mse +minimize +ranks by default$", line) for line in lines)
+    assert any(
+        re.search(r"^val_mse +minimize +ranks by default +scikit-learn, mean_squared_error$", line)
+        for line in lines
+    )
     assert any(line.startswith("loss*") for line in call("trainers", "edc").stdout.splitlines())
 
 
