@@ -148,7 +148,7 @@ def read(
         if run.data:
             warnings.append(f"{' and '.join(run.missing)} are missing: ranked by what it logged")
     else:
-        if run.missing:
+        if run.missing or run.log is not None:
             return replace(without, problem=_why_missing(run))
         try:
             if manifest is not None and manifest.metrics is not None:

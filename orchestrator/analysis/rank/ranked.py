@@ -60,7 +60,7 @@ def rank(
     if second is not None:
         names.append(second[0])
     goals = [goal or goal_of(name, rows)] + [goal_of(other, rows) for other in names[1:]]
-    if sort_by is not None and goal is None and not goal_of(name, rows, ""):
+    if rows and goal is None and not goal_of(name, rows, ""):
         notes.append(f"{name} does not show which way is better: lowest first, else give --goal.")
 
     def key(row: Row) -> tuple[Any, ...]:

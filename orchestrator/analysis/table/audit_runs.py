@@ -65,14 +65,15 @@ def _audited(run: StoredRun) -> Audited:
         lacks += [*measured.missing, *([measured.problem] if measured.problem else [])]
     found = {
         "config": bool(run.config),
-        "arrays": not run.missing,
+        "arrays": bool(run.places) and not run.missing,
         "metrics": bool(reports) or is_logged,
         "checkpoint": checkpoint is not None,
     }
     is_complete = isinstance(measured, Row)
+    tool = run.tool.name if run.tool is not None else ("" if run.log is None else run.log.form)
     return Audited(
         path=run.path,
-        tool="sweep" if run.is_ours else (run.tool.name if run.tool is not None else ""),
+        tool="sweep" if run.is_ours else tool,
         state=run.state,
         complete=is_complete,
         has=tuple(name for name, is_there in found.items() if is_there),

@@ -47,6 +47,8 @@ class Sparse(Sequence[float | None]):
         return self.length
 
     def __getitem__(self, index: Any) -> Any:
+        if index >= self.length:
+            raise IndexError(index)  # which ends an iteration
         place = bisect_left(self.rows, index)
         is_there = place < len(self.rows) and self.rows[place] == index
         return self.values[place] if is_there else None

@@ -37,6 +37,13 @@ def read_runs(
     if not path.exists():
         raise NotFoundError(f"{path}: no such file or folder. Name a log, a run folder or a sweep.")
     if path.is_file():
+        from orchestrator.runs.read.run_tables import names_runs  # which reads logs through here
+
+        if pattern is None and names_runs(path):
+            raise UsageError(
+                f"{path}: each row is another run, so there are no learning curves. "
+                f"`sweep compare {path}` ranks them."
+            )
         try:
             return read_log(path, pattern)
         except LogProblem as problem:

@@ -22,6 +22,7 @@ from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import Tool, recognize
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.beside_runs import unique_names, why_incomplete
+from orchestrator.runs.read.run_tables import names_runs, runs_in_file
 from orchestrator.runs.read.stored_run import StoredRun, SweepInfo
 from orchestrator.runs.records import TrialRecord
 
@@ -39,24 +40,27 @@ _HIDDEN_MARKS = (".hydra",)  # hidden folders that identify a tool; all others a
 
 
 def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
-    """Return the run folders at and below `paths`, each once, in natural order of their paths.
+    """Return the runs at and below `paths`, each once, in natural order of their paths.
 
     A run folder is a trial of ours, a folder that another tool made, one that holds any of
     predictions, targets, metadata or metrics or a log that has metrics, one that a
     ``sweep-runs.yaml`` names, or one next to such folders that is empty or has only a checkpoint,
     a log without metrics or a config. Arrays in the one folder below a run are that run's, as are
-    checkpoints and logs below it.
+    checkpoints and logs below it. Of a file, its runs are found as `runs_in_file` does.
 
     Raises:
-        NotFoundError: one of `paths` does not exist or is not a folder.
+        NotFoundError: one of `paths` does not exist.
         UsageError: a ``sweep-runs.yaml`` is not valid, or a path holds too many folders.
     """
     tree: dict[Path, _Folder] = {}
     seen: set[tuple[int, int]] = set()
+    in_files: dict[Path, StoredRun] = {}
     for path in paths:
+        if path.is_file():
+            in_files |= {run.path: run for run in runs_in_file(path)}
+            continue
         if not path.is_dir():
-            what = "is a file, not a folder" if path.exists() else "no such folder"
-            raise NotFoundError(f"{path}: {what}. Name a folder with runs.")
+            raise NotFoundError(f"{path}: no such file or folder. Name a folder with runs.")
         if path.resolve() == Path(path.resolve().anchor):
             raise UsageError(f"{path}: is the whole machine. Name the folder of the runs.")
         # "../a" would be named after its way, not its place.
@@ -79,6 +83,10 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
     taken = Counter(given.values())
     names |= {path: name for path, name in given.items() if name and taken[name] == 1}
     named = {path: replace(run, label=names.get(path, "")) for path, run in found.items()}
+    labels = Counter(run.label for run in in_files.values())
+    for path, run in in_files.items():
+        is_one = labels[run.label] == 1
+        named[path] = run if is_one else replace(run, label=f"{path.parent.name}/{run.label}")
     return [named[path] for path in sorted(named, key=_natural)]
 
 
@@ -171,8 +179,11 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
 
 
 def _logs_of_runs(path: Path, folder: _Folder) -> list[StoredRun]:
-    """Return the runs in a folder that holds nothing but logs of one kind, one for each run."""
+    """Return the runs in a folder with a table of runs, or with only logs of one kind."""
     named = [name for name in folder.files if priorities(name)]
+    for name in sorted(named):
+        if name.endswith((".csv", ".tsv")) and names_runs(path / name):
+            return runs_in_file(path / name)
     is_run = recognize(folder.names) is not None or any(map(checkpoints.FILE.search, folder.files))
     best = min((place for name in named for place in priorities(name)), default=0)
     if is_run or not all(name.endswith((".log", ".out")) for name in named):
@@ -243,7 +254,10 @@ class _Finder:
                 and any(map(is_event_file, map(Path, self._tree[below].files)))
             ]
             alike = _logs_of_runs(path, folder)
-            if len(alike) > 1:
+            is_table = any(run.log is not None for run in alike)
+            if is_table and any(path in run.parents for run in found):
+                continue  # a summary of them
+            if is_table or len(alike) > 1:
                 found |= {run.path: run for run in alike}
                 continue
             if not (logs or parts) or (manifest is not None and manifest.runs):

@@ -130,6 +130,7 @@ class StoredRun:
     manifest: Manifest | None = None  # the ``sweep-runs.yaml`` that describes it
     error: str | None = None  # why it cannot be read
     label: str = ""  # what tells it from other tools' runs; "" for its folder's name
+    log: LoggedRun | None = None  # of a run that is in a file with others, or is only a log
 
     @property
     def name(self) -> str:
@@ -146,6 +147,8 @@ class StoredRun:
     @property
     def missing(self) -> list[str]:
         """Names of the arrays without which it cannot be ranked."""
+        if self.log is not None:
+            return []
         # A run whose arrays are of one other split only is ranked by that.
         splits = {split for split, _ in self.places}
         split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
@@ -177,6 +180,8 @@ class StoredRun:
         found, tool, manifest = Found(), self.tool, self.manifest
         if self.is_ours:
             return found
+        if self.log is not None:
+            return Found(dict(self.log.config), dict(self.log.last), list(self.log.notes))
         if tool is not None:
             tool.read(self.path, found)
         if manifest is not None and manifest.config:
@@ -198,6 +203,8 @@ class StoredRun:
     def _logged_run(self) -> LoggedRun | None:
         from orchestrator.runs.curves.reader import read_runs  # which reads trials through here
 
+        if self.log is not None:
+            return self.log
         named = self.manifest.logged if self.manifest is not None else ""
         log = last_match(self.path, named) if named else self.path
         if log is None or self.error is not None:

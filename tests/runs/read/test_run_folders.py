@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from orchestrator.analysis.table import compare
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.read import find_runs
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
@@ -116,11 +116,11 @@ def test_a_folder_that_fails_to_open_does_not_end_the_search(
     assert found == {"run": None, "torn": "cannot be read: Permission denied"}
 
 
-def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no such folder"):
+def test_a_path_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no such file or folder"):
         find_runs([tmp_path / "nothing"])
     (tmp_path / "file").touch()
-    with pytest.raises(NotFoundError, match="is a file"):
+    with pytest.raises(UsageError, match=r"file: .*there are no learning curves"):
         find_runs([tmp_path / "file"])
 
 
