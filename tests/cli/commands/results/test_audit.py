@@ -35,4 +35,4 @@ def test_json_holds_the_same(runs: Path, capsys: Capture) -> None:
 
 def test_no_folder_is_one_message(tmp_path: Path, capsys: Capture) -> None:
     assert sweep("audit", str(tmp_path / "nowhere")) == 2
-    assert "no such folder. Name a folder with runs" in capsys.readouterr().err
+    assert "no such file or folder. Name a folder with runs" in capsys.readouterr().err

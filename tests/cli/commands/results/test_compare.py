@@ -153,7 +153,7 @@ def test_files_have_the_columns_that_are_shown_or_with_all_every_one(
     ("arguments", "said"),
     [
         (["--sort-by", "mea"], "Did you mean 'mae'?"),
-        (["nowhere"], "nowhere: no such folder. Name a folder with runs"),
+        (["nowhere"], "nowhere: no such file or folder. Name a folder with runs"),
         (["--metrics", "edc"], "--metrics edc needs --rate"),
         (["--metrics", "edcc", "--rate", "500"], "Did you mean 'edc'?"),
         (["--rate", "5"], "--rate needs --metrics"),
