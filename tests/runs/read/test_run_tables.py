@@ -136,5 +136,5 @@ def test_a_table_in_a_folder_is_ranked_unless_the_runs_are_next_to_it(tmp_path: 
 
 def test_a_table_of_runs_is_no_learning_curve(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text(WANDB)
-    with pytest.raises(UsageError, match="each row is another run.*sweep compare"):
+    with pytest.raises(UsageError, match=r"each row is another run.*sweep compare"):
         read_runs(tmp_path / "runs.csv")
