@@ -19,7 +19,7 @@ WANDB = """"Name","State","Created","Runtime","batch_size","lr","opt","epoch","t
 "fox-2","crashed","2026-01-01T00:00:00Z","30","32","0.1","sgd","2","2.2","0.11"
 "sea-1","finished","2026-01-01T00:00:00Z","110","64","0.001","adam","9","0.3","0.93"
 """
-NEPTUNE = """sys/id,sys/name,sys/state,parameters/lr,parameters/net/depth,metrics/val/acc,monitoring/cpu
+NEPTUNE = """sys/id,sys/name,sys/state,parameters/lr,parameters/net/depth,metrics/val/acc,sys/cpu
 RUN-1,a,Inactive,0.001,3,0.7,30
 RUN-2,b,Inactive,0.01,4,0.8,30
 """
