@@ -47,13 +47,28 @@ def against_the_best(
             found[place] = difference
     p_values = {place: estimate.p_value for place, (estimate, _) in found.items()}
     distinct = holm(p_values, n_pairs)
+    elsewhere = [
+        each.row.trial
+        for place, each in enumerate(compared)
+        if place not in found and best.n_groups and each.n_groups and not each.has_samples_of(best)
+    ]
     shown = []
     for place, row in enumerate(rows):
         known = compared[place].interval() if place < len(compared) else None
         interval = None if known is None else Interval(known[0].low, known[0].high, known[1])
         tied = place not in distinct if place in found else None
         shown.append(replace(row, interval=interval, tied=tied))
-    return shown, [*_sentence(shown, found, best), *_problems(compared)]
+    notes = [*_sentence(shown, found, compared), *_problems(compared)]
+    if elsewhere:
+        notes.append(
+            f"{_names(elsewhere)} predicted other samples than {first.trial}, or in another order "
+            "or other groups, so what chance explains is unknown."
+        )
+    return shown, notes
+
+
+def _names(trials: Sequence[str]) -> str:
+    return f"{trials[0]}{f' and {len(trials) - 1} more' if len(trials) > 1 else ''}"
 
 
 def _problems(compared: Sequence[Replicates]) -> list[str]:
@@ -63,16 +78,18 @@ def _problems(compared: Sequence[Replicates]) -> list[str]:
         for problem in dict.fromkeys(run.problem for run in each.runs if run.problem):
             rows.setdefault(problem, []).append(each.row.trial)
     return [
-        f"No 95 % interval over samples of {names[0]}"
-        f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {problem}."
+        f"No 95 % interval over samples of {_names(names)}: {problem}."
         for problem, names in rows.items()
     ]
 
 
 def _sentence(
-    rows: Sequence[Row], found: Mapping[int, tuple[Estimate, str]], best: Replicates
+    rows: Sequence[Row],
+    found: Mapping[int, tuple[Estimate, str]],
+    compared: Sequence[Replicates],
 ) -> list[str]:
     """Return what the marks mean, with the difference of the first two rows as an example."""
+    best = compared[0]
     no_interval = f"No 95 % interval over {best.what}: {best.doubt}." if best.doubt else ""
     if not found:
         return (
@@ -82,11 +99,15 @@ def _sentence(
     (each, basis), leader, other = found[place], rows[0], rows[place]
     metric, of = best.metric, unit(best.metric, leader.kind)
     of = f" {of}" if of else ""
-    how, caveat = _scope(best, basis)
+    most_seeds = max(len(one.values) for one in (best, compared[place]))
+    how, caveat = _scope(best, basis, most_seeds)
     span = f"95 % {each.low:.2g} to {each.high:.2g}, {how}"
     if math.isnan(each.low):
         span = f"exact test of {2**best.n_groups} swaps, p = {each.p_value:.2g}, {how}"
-    numbers = f"difference {each.value:.2g}{of}, {span}"
+    # The interval is that of one comparison; the mark is corrected for all.
+    is_corrected = other.tied and (each.low > 0 or each.high < 0 or each.p_value <= 1 - LEVEL)
+    all_pairs = "; after correction for all pairs" if is_corrected else ""
+    numbers = f"difference {each.value:.2g}{of}, {span}{all_pairs}"
     n_tied = sum(row.tied is True for row in rows)
     if other.tied:
         more = f" The same is true of {n_tied - 1} more (≈)." if n_tied > 1 else ""
@@ -97,9 +118,9 @@ def _sentence(
     return [f"{text}{rest}{caveat}", *filter(None, [no_interval])]
 
 
-def _scope(best: Replicates, basis: str) -> tuple[str, str]:
+def _scope(best: Replicates, basis: str, most_seeds: int) -> tuple[str, str]:
     """Return what an interval is over, and what it does not cover, as a sentence or ""."""
-    seeds = f"{len(best.values)} seeds"
+    seeds = f"{most_seeds} seeds"
     if basis == SEEDS:
         return f"over {seeds}", " Other samples may change more than that."
     samples = f"{best.n_groups} {best.what}"

@@ -45,6 +45,7 @@ _MOST_SLOW = 30  # groups, of a metric that is computed again without each
 _MOST_WEIGHED = 300  # samples that a metric of weights is computed of for each draw
 _BLOCK = 1 << 22  # numbers that are computed at once
 _CACHED = 1 << 16
+_ROUNDING = 1e-12  # of the values, below which a difference or its error is none
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -74,12 +75,14 @@ class Grouped:
         sums: [G, K], what each group adds to each sum; None if the metric is no function of sums.
         value: sums [..., K] → values [...]; without sums, counts of groups [B, G] → values [B].
         squared: whether it is of squared errors, whose tails are heavy.
+        scale: of a difference, the greater of the two values: below 1e-12 of it is rounding.
     """
 
     n_groups: int
     sums: Floats | None
     value: Callable[[Any], Any]
     squared: bool = False
+    scale: float = 0.0
 
     def at(self, counts: Floats) -> Floats:
         """Return the metric for each choice: counts [B, G] of each group → values [B]."""
@@ -97,15 +100,20 @@ class Grouped:
         """Return the difference of two metrics of the same groups."""
         import numpy as np
 
+        every = np.ones((1, self.n_groups))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = max(abs(float(one.at(every)[0])) for one in (self, other))
         if self.sums is None or other.sums is None:
-            return Grouped(self.n_groups, None, lambda counts: self.at(counts) - other.at(counts))
+            return Grouped(
+                self.n_groups, None, lambda counts: self.at(counts) - other.at(counts), scale=scale
+            )
         width = self.sums.shape[1]
         both = np.hstack([self.sums, other.sums])
 
         def value(sums: Any) -> Any:
             return self.value(sums[..., :width]) - other.value(sums[..., width:])
 
-        return Grouped(self.n_groups, both, value, self.squared or other.squared)
+        return Grouped(self.n_groups, both, value, self.squared or other.squared, scale)
 
 
 def grouped(
@@ -195,6 +203,8 @@ def estimate(of: Grouped) -> Estimate | None:
         value = float(of.at(np.ones((1, of.n_groups)))[0])
         if not math.isfinite(value):
             return None
+        if abs(value) <= _ROUNDING * of.scale:
+            value = 0.0
         if of.sums is not None and (of.squared or of.n_groups <= _MOST_STUDENTIZED):
             return _studentized(of, of.sums, value)
         return _expanded(of, value)
@@ -219,7 +229,7 @@ def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
     drawn = of.at(counts)
     if not math.isfinite(error):
         return None
-    if error == 0.0:
+    if error <= _ROUNDING * max(abs(value), of.scale):
         return Estimate(value, value, value, float(value == 0.0), 0.0, of.n_groups - 1)
     usable = np.isfinite(drawn) & np.isfinite(errors) & (errors > 0)
     if usable.mean() < LEVEL:
@@ -267,12 +277,12 @@ def _expanded(of: Grouped, value: float) -> Estimate | None:
     usable = drawn[np.isfinite(drawn)]
     if len(usable) < LEVEL * len(drawn):
         return None
-    wider = _wider(of) * math.sqrt(n_groups / (n_groups - 1))
+    wider = _WIDER * math.sqrt(n_groups / (n_groups - 1))
     wide = wider * student_quantile(n_groups - 1)
     tail = NormalDist().cdf(-wide)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
     error = float(usable.std())
-    ratio = value / error / wider if error > 0 else math.copysign(math.inf, value)
+    ratio = value / error / _WIDER if error > 0 else math.copysign(math.inf, value)
     p_value = student_p_value(ratio, n_groups - 1) if value else 1.0
     return Estimate(value, float(low), float(high), p_value, error, n_groups - 1)
 

@@ -63,6 +63,21 @@ def between_means(ours: Sequence[float], theirs: Sequence[float]) -> Estimate | 
     return _student(value, math.sqrt(variance), freedom)
 
 
+def _pooled(ours: Sequence[float], theirs: Sequence[float]) -> Estimate | None:
+    """Return the difference to a single seed, with the deviation of the others (Student 1908).
+
+    None unless one has several seeds and the other one: what another seed changes is known then.
+    """
+    import numpy as np
+
+    several = max(ours, theirs, key=len)
+    if len(several) < 2 or min(len(ours), len(theirs)) != 1:
+        return None
+    value = float(np.mean(ours) - np.mean(theirs))
+    error = float(np.std(several, ddof=1)) * math.sqrt(1 + 1 / len(several))
+    return _student(value, error, len(several) - 1) if math.isfinite(value + error) else None
+
+
 def _student(value: float, error: float, freedom: float) -> Estimate:
     if error == 0.0:
         return Estimate(value, value, value, float(value == 0.0), 0.0, freedom)
@@ -183,7 +198,7 @@ class Replicates:
         is_shared = len(ours) > 1 and ours.keys() == theirs.keys()
         if is_shared and (len(ours) >= FEWEST_PAIRED or self._splits_by_seed(other)):
             return interval_of_mean([ours[seed] - theirs[seed] for seed in ours])
-        return between_means(self.values, other.values)
+        return between_means(self.values, other.values) or _pooled(self.values, other.values)
 
     @cached_property
     def by_seed(self) -> dict[Any, float]:

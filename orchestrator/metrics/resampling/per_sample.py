@@ -102,8 +102,9 @@ def error_sums(predictions: Any, targets: Any) -> Floats:
         error = np.asarray(predictions[rows], dtype=np.float64).reshape(-1, per_sample) - wanted
         wanted = wanted - offset
         found[rows, 0] = np.abs(error).sum(axis=1)
-        found[rows, 1] = np.square(error).sum(axis=1)
         found[rows, 2] = wanted.sum(axis=1)
-        found[rows, 3] = np.square(wanted).sum(axis=1)
+        with np.errstate(over="ignore"):  # an infinite sum has no interval
+            found[rows, 1] = np.square(error).sum(axis=1)
+            found[rows, 3] = np.square(wanted).sum(axis=1)
         found[rows, 4] = per_sample
     return found

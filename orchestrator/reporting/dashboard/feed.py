@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,9 @@ class SweepFeed:
     the table is shown without curves, then with those that are drawn: all may take minutes.
     """
 
-    def __init__(self, sweep: SweepDir) -> None:
+    def __init__(self, sweep: SweepDir, arrays: Mapping[str, Any] | None = None) -> None:
         self.sweep = sweep
+        self._arrays = arrays or {}
         self._follower = Follower(sweep)
         self._places: dict[Path, int] = {}  # of each run, for good: its color
         self._memory = Memory()
@@ -171,6 +172,7 @@ class SweepFeed:
             with_importance=is_over and most is None,
             memory=self._memory,
             most_curves=most,
+            **self._arrays,
         )
         self._place(sorted(run.path for run in report.runs))
         by_place = {self._places[run.path]: run for run in report.runs}

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -58,7 +58,12 @@ def address(listener: socket.socket, secret: str, sweep: str | None = None) -> s
 
 
 def serve(
-    listener: socket.socket, secret: str, results: Path, *, expected: SweepDir | None = None
+    listener: socket.socket,
+    secret: str,
+    results: Path,
+    *,
+    expected: SweepDir | None = None,
+    arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Answer requests until a signal ends the process.
 
@@ -67,11 +72,12 @@ def serve(
         secret: what the link holds.
         results: the folder of the sweeps.
         expected: a sweep whose folder is still to be made.
+        arrays: what is known of arrays, as `collect` takes it: ``kind`` and ``data``.
     """
     import uvicorn
 
     port = listener.getsockname()[1]
-    app = Guard(application(results, expected), secret, f"sweep_dashboard_{port}")
+    app = Guard(application(results, expected, arrays), secret, f"sweep_dashboard_{port}")
     config = uvicorn.Config(
         app,
         log_level="critical",
@@ -83,12 +89,14 @@ def serve(
     uvicorn.Server(config).run([listener])
 
 
-def application(results: Path, expected: SweepDir | None = None) -> Starlette:
+def application(
+    results: Path, expected: SweepDir | None = None, arrays: Mapping[str, Any] | None = None
+) -> Starlette:
     """Return the pages of all sweeps in a folder, without any check of who requests them."""
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    pages = _Pages(results, expected)
+    pages = _Pages(results, expected, arrays)
     return Starlette(
         routes=[
             Route("/", pages.index),
@@ -105,11 +113,14 @@ def application(results: Path, expected: SweepDir | None = None) -> Starlette:
 class _Pages:
     """What answers the requests."""
 
-    def __init__(self, results: Path, expected: SweepDir | None) -> None:
+    def __init__(
+        self, results: Path, expected: SweepDir | None, arrays: Mapping[str, Any] | None
+    ) -> None:
         self._results = results
+        self._arrays = arrays
         self._feeds: dict[str, SweepFeed] = {}
         if expected is not None:
-            self._feeds[expected.name] = SweepFeed(expected)
+            self._feeds[expected.name] = SweepFeed(expected, arrays)
 
     async def index(self, request: Request) -> Response:
         return _html(template("index.html").render(sweeps=_listed(self._results)))
@@ -185,7 +196,7 @@ class _Pages:
             found = [sweep for sweep in SweepDir.all_in(self._results) if sweep.name == name]
             if not found:
                 raise HTTPException(404, "There is no such sweep.")
-            self._feeds[name] = SweepFeed(found[0])
+            self._feeds[name] = SweepFeed(found[0], self._arrays)
         return self._feeds[name]
 
 

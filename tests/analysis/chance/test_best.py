@@ -114,3 +114,37 @@ def test_groups_that_do_not_fit_are_named(tmp_path: Path) -> None:
         "No 95 % interval over samples of t1 and 1 more: val_groups.npy has the shape (7,) for 60 "
         "samples."
     )
+
+
+def test_equal_errors_and_constant_differences_are_not_lost_to_rounding(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path)
+    targets = np.random.default_rng(0).normal(size=(60, 4))
+    for number, offset in enumerate((0.1, -0.1, 0.2)):
+        run = made.trial(sweep, number, name=f"t{number}", error=0.1)
+        np.save(run.predictions_file("val"), targets + offset)
+        np.save(run.targets_file("val"), targets)
+    assert [row.tied for row in compare([tmp_path]).rows] == [None, True, False]
+
+
+def test_one_seed_is_compared_with_what_the_seeds_of_the_other_show(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path)
+    random = np.random.default_rng(0)
+    targets = random.normal(size=(200, 4))
+    errors = random.normal(size=targets.shape)
+    for number, (group, seed, scale) in enumerate(
+        [(0, 0, 0.8), (0, 1, 1.0), (0, 2, 1.2), (1, 0, 1.1)]
+    ):
+        run = made.trial(
+            sweep,
+            number,
+            error=0.1,
+            group=group,
+            replicate=seed,
+            config={"lr": group, "seed": seed},
+        )
+        np.save(run.predictions_file("val"), targets + scale * errors)
+        np.save(run.targets_file("val"), targets)
+    found = compare([tmp_path])
+    # Paired over the samples alone, the difference would be certain.
+    assert [row.tied for row in found.rows] == [None, True]
+    assert any("over 3 seeds and 200 samples" in note for note in found.notes)
