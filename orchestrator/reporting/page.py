@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +114,17 @@ def _columns(report: Report) -> list[TableColumn]:
     shown_metrics = [name for name in first_metrics if name != "lr"][:_MOST_METRICS]
 
     def metric(name: str) -> TableColumn:
-        return _column(
+        column = _column(
             name,
             [run.metrics.get(name) for run in runs],
             name in shown_metrics,
             report.unit(name),
         )
+        marks = [_mark(run, name) for run in runs]
+        cells = [
+            (value, text + mark) for (value, text), mark in zip(column.cells, marks, strict=True)
+        ]
+        return replace(column, cells=tuple(cells))
 
     columns += map(metric, first_metrics[:1])
     intervals = [run.row.interval if run.row else None for run in runs]
@@ -139,6 +144,12 @@ def _columns(report: Report) -> list[TableColumn]:
         if name not in report.varied[:_MOST_PARAMETERS]
     ]
     return columns
+
+
+def _mark(run: ReportedRun, name: str) -> str:
+    """Return the sign of a target that the run meets or misses."""
+    target = run.row.targets.get(name) if run.row is not None else None
+    return "" if target is None or target.met is None else f" {'✓' if target.met else '✗'}"
 
 
 def _rank(run: ReportedRun) -> tuple[int | None, str]:

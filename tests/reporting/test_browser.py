@@ -110,6 +110,27 @@ def test_curves_switch_to_logarithmic_and_to_time(opened: Opened) -> None:
     assert opened.problems == []
 
 
+def test_curves_are_smoothed_above_their_own_values(opened: Opened) -> None:
+    page = opened.page
+    opened.wait_for_plot("curve-loss")
+    data = "document.querySelector(\"figure[data-figure='curve-loss'] .plot\").data"
+    before = page.evaluate(f"{data}.map(t => [t.name, Array.from(t.y)])")
+    page.fill("#smoothing", "0.5")
+    page.wait_for_timeout(200)
+    after = page.evaluate(f"{data}.map(t => [t.name, Array.from(t.y), t.opacity, t.showlegend])")
+    (name, own, faint, named), (again, smooth, *_) = after[:2]
+    assert (name, own) == tuple(before[0])
+    assert (faint, named, again) == (0.2, False, name)
+    expected, weights = 0.0, 0.0
+    for value, found in zip(own, smooth, strict=True):
+        expected, weights = 0.5 * expected + 0.5 * value, 0.5 * weights + 0.5
+        assert found == pytest.approx(expected / weights)
+    page.fill("#smoothing", "0")
+    page.wait_for_timeout(200)
+    assert page.evaluate(f"{data}.map(t => [t.name, Array.from(t.y)])") == before
+    assert opened.problems == []
+
+
 def test_a_range_on_an_axis_filters_the_table_and_the_curves(opened: Opened) -> None:
     page = opened.page
     opened.wait_for_plot("curve-loss")

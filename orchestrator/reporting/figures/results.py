@@ -58,6 +58,8 @@ def _bars(report: Report, name: str, shown: Sequence[tuple[int, ReportedRun]]) -
             x=[run.metrics[name] for _, run in shown],
             y=[plain(run.label) for _, run in shown],
             orientation="h",
+            text=[f"{run.metrics[name]:.4g}" for _, run in shown],
+            textposition="auto",
             marker_color=[style_of(place)["color"] for place, _ in shown],
             hovertemplate="%{y}: %{x:.5g}<extra></extra>",
             meta={"runs": [place for place, _ in shown]},

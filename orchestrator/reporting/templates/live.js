@@ -18,8 +18,10 @@
     const before = new Map([...element.querySelectorAll("figure[data-figure]")].map((one) => [one.dataset.figure, one]));
     const values = new Map([...element.querySelectorAll(".choose")].map((one, at) => [at, one.value]));
     const groups = new Map([...element.querySelectorAll("#groups input")].map((one) => [one.value, one.checked]));
+    const smoothing = element.querySelector("#smoothing");
     const made = document.createElement("template");
     made.innerHTML = html;
+    if (smoothing) made.content.querySelector("#smoothing")?.replaceWith(smoothing);
     made.content.querySelectorAll("figure[data-figure]").forEach((figure) => {
       const old = before.get(figure.dataset.figure);
       if (old) figure.replaceWith(old);

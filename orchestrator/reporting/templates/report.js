@@ -103,6 +103,22 @@ const sweepReport = (() => {
   // Which runs are shown.
   function isShown(run) { return brushed === null || brushed.has(run); }
   function groupNames() { return [...document.querySelectorAll("#groups input:checked")].map((box) => box.value); }
+  // The mean of all values so far, the older the less, without a bias to the first; as TensorBoard smooths.
+  function smoothed(values, weight) {
+    let [sum, share] = [0, 0];
+    return Array.from(values, (value) => {
+      if (!Number.isFinite(value)) return value;
+      [sum, share] = [weight * sum + (1 - weight) * value, weight * share + 1 - weight];
+      return sum / share;
+    });
+  }
+  function smooth(trace, weight) {
+    const isCurve = weight > 0 && /lines/.test(trace.mode) && trace.y;
+    if (!isCurve) return [trace];
+    const line = { ...trace, y: smoothed(trace.y, weight) };
+    if (!trace.meta || trace.meta.series === undefined) return [line]; // of a group
+    return [{ ...trace, opacity: 0.2 * (trace.opacity || 1), showlegend: false, hoverinfo: "skip", hovertemplate: undefined }, line];
+  }
   // Draws a figure again: the curves of single runs, or of the groups that are chosen.
   function draw(id) {
     const plot = drawn.get(id);
@@ -120,12 +136,15 @@ const sweepReport = (() => {
       else if (meta.runs && trace.marker) trace.marker.opacity = meta.runs.map((run) => isShown(run) ? 1 : 0.15);
     }
     const names = id.startsWith("curve-") ? groupNames() : [];
-    const shown = names.length > 0 ? groupedCurves.traces(traces, runs, names, colors, isShown) : [...traces];
+    const slider = id.startsWith("curve-") ? document.getElementById("smoothing") : null;
+    const single = names.length > 0 ? groupedCurves.traces(traces, runs, names, colors, isShown) : traces;
+    const shown = single.flatMap((trace) => smooth(trace, slider ? Number(slider.value) : 0));
     const layout = layoutOf(id, plot);
     if (names.length > 0) layout.showlegend = new Set(shown.map((trace) => trace.legendgroup)).size <= MOST_NAMES;
     Plotly.react(plot, shown, layout);
   }
   function drawAll() { for (const id of drawn.keys()) draw(id); }
+  matchMedia("(max-width: 700px)").addEventListener("change", drawAll); // legends move
   function filter() {
     const text = search.value.trim().toLowerCase();
     const rows = [...document.querySelectorAll("#table tbody tr")];
@@ -138,6 +157,7 @@ const sweepReport = (() => {
     reset.hidden = shown === rows.length;
   }
   search.addEventListener("input", filter);
+  document.addEventListener("input", (event) => { if (event.target.id === "smoothing") drawAll(); });
   reset.addEventListener("click", () => {
     search.value = "";
     brushed = null;
