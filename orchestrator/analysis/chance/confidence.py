@@ -4,7 +4,7 @@ Samples are drawn again by group, as often as there are groups (Efron 1979; by g
 related samples vary together). With few groups the bootstrap is studentized by a jackknife in each
 draw (Efron and Tibshirani 1993, chapter 12), which keeps its coverage for skewed errors; with many
 groups, or for a metric that is no function of sums, expanded percentiles are taken (Hesterberg
-2015, section 5.3). `python -m benchmarks.coverage` measures both.
+2015, section 5.3). `python -m benchmarks.chance.coverage` measures both.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist, fmean, median, variance
 
-from orchestrator.analysis.chance.replicates import Replicates
+from orchestrator.analysis.chance.replicates import FEWEST_PAIRED, Replicates
 from orchestrator.files import atomic
 from orchestrator.metrics import unit
 from orchestrator.runs import SweepDir, TrialState, load_trials
@@ -58,11 +58,12 @@ def seeds_for(amount: float, deviation: float) -> int:
     return math.ceil(2 * (standard_errors(_MOST) * deviation / amount) ** 2)
 
 
-def groups_for(amount: float, deviation: float) -> int:
-    """Return how many groups of samples resolve a paired difference.
+def groups_for(amount: float, deviation: float, least: int = 10) -> int:
+    """Return how many groups of samples, or shared seeds, resolve a paired difference.
 
     Args:
         deviation: of what the groups add to it.
+        least: that are compared in pairs.
     """
     found = 10
     for _ in range(20):
@@ -70,7 +71,7 @@ def groups_for(amount: float, deviation: float) -> int:
         if needed == found:
             break
         found = max(needed, 3)
-    return max(found, 10)
+    return max(found, least)
 
 
 def power_notes(replicates: Mapping[int, Replicates], amount: float, most: int) -> list[str]:
@@ -88,8 +89,24 @@ def power_notes(replicates: Mapping[int, Replicates], amount: float, most: int) 
     shown = f"{amount:.3g}{f' {of}' if of else ''}"
     start = f"To find a difference of {shown} in {metric} in 80 % of cases"
     notes = []
+    best = compared[0]
+    paired = [
+        difference.error * math.sqrt(len(best.values))
+        for each in compared[1:]
+        if each.is_paired_by_seed(best)
+        and (difference := each.seeds_minus(best)) is not None
+        and difference.error > 0
+    ]
     several = [each.values for each in compared if len(each.values) > 1]
-    if several:
+    if paired:
+        deviation, n_now = median(paired), len(best.values)
+        least = standard_errors(n_now - 1) * deviation / math.sqrt(n_now)
+        notes.append(
+            f"{start}, two configs need the same {groups_for(amount, deviation, FEWEST_PAIRED):,} "
+            f"seeds: the difference to {best.row.trial} varies by {deviation:.2g} between seeds. "
+            f"{n_now} seeds resolve {least:.2g}."
+        )
+    elif several:
         freedom = sum(len(values) - 1 for values in several)
         pooled = sum((len(values) - 1) * variance(values) for values in several) / freedom
         deviation, n_now = math.sqrt(pooled), len(several[0])
@@ -99,7 +116,6 @@ def power_notes(replicates: Mapping[int, Replicates], amount: float, most: int) 
                 f"differ by {deviation:.2g}. {n_now} seeds resolve "
                 f"{resolution(deviation, n_now):.2g}."
             )
-    best = compared[0]
     errors = [
         (difference.error, each.n_groups)
         for each in compared[1:]

@@ -194,11 +194,16 @@ class Replicates:
         Seeds that both ran are paired if each has samples of its own, which both predicted, or if
         there are so many that pairing costs little. It is never chosen by its result.
         """
-        ours, theirs = self.by_seed, other.by_seed
-        is_shared = len(ours) > 1 and ours.keys() == theirs.keys()
-        if is_shared and (len(ours) >= FEWEST_PAIRED or self._splits_by_seed(other)):
+        if self.is_paired_by_seed(other):
+            ours, theirs = self.by_seed, other.by_seed
             return interval_of_mean([ours[seed] - theirs[seed] for seed in ours])
         return between_means(self.values, other.values) or _pooled(self.values, other.values)
+
+    def is_paired_by_seed(self, other: Replicates) -> bool:
+        """Return whether `seeds_minus` compares pairs of runs with one seed."""
+        count = len(self.by_seed)
+        is_shared = count > 1 and self.by_seed.keys() == other.by_seed.keys()
+        return is_shared and (count >= FEWEST_PAIRED or self._splits_by_seed(other))
 
     @cached_property
     def by_seed(self) -> dict[Any, float]:

@@ -151,9 +151,9 @@ def test_select_names_the_cheapest_that_is_as_good(tmp_path: Path) -> None:
 
 def test_squared_errors_of_few_groups_have_no_interval() -> None:
     random = np.random.default_rng(0)
-    targets = random.normal(size=(100, 4))
+    targets = random.normal(size=(200, 4))
     errors = random.normal(size=targets.shape)
-    for count, text in ((100, ""), (99, "large squared errors"), (5, "5 are too few")):
+    for count, text in ((200, ""), (199, "large squared errors"), (5, "5 are too few")):
         found = resampled(None, (targets + errors)[:count], targets[:count], {})
         for name in ("val_r2", "t20_rmse"):
             of = grouped(found["r2"], squared=True)

@@ -11,12 +11,12 @@ from hypothesis import given, strategies as st
 from scipy import stats
 
 from orchestrator.analysis.chance import resolution, seed_noise
-from orchestrator.analysis.chance.power import groups_for, seeds_for, standard_errors
+from orchestrator.analysis.chance.power import groups_for, power_notes, seeds_for, standard_errors
 from orchestrator.analysis.table import compare
 from orchestrator.runs import TrialState
 from orchestrator.sweepfile.model import MetricGoal, Spec
 from tests.analysis import made
-from tests.analysis.chance.test_replicates import seeds_of
+from tests.analysis.chance.test_replicates import of_seeds, seeds_of
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 4, 10, 11, 29, 1000])
@@ -90,3 +90,17 @@ def test_earlier_seeds_of_the_same_system_show_the_noise(tmp_path: Path) -> None
     assert found.deviation == pytest.approx(0.1)
     assert seed_noise(tmp_path, spec(metric="val_loss")) is None
     assert np.isfinite(resolution(found.deviation, 1))
+
+
+def test_shared_seeds_need_what_their_differences_need() -> None:
+    shared = [0.0, 5.0, 9.0, -4.0, 2.0, 7.0]
+    noise = [0.1, -0.1, 0.2, 0.0, -0.2, 0.1]
+    rows = {
+        1: of_seeds(shared, list(range(6))),
+        2: of_seeds([a + 1 + b for a, b in zip(shared, noise, strict=True)], list(range(6))),
+    }
+    seeds, *_ = power_notes(rows, 0.1, 40)
+    deviation = float(np.std(noise, ddof=1))
+    assert f"the same {groups_for(0.1, deviation):,} seeds" in seeds
+    assert f"varies by {deviation:.2g} between seeds. 6 seeds resolve" in seeds
+    assert "need the same 5 seeds" in power_notes(rows, 100.0, 40)[0]
