@@ -167,8 +167,9 @@ def ranking_order(name: str, *, has_goal: bool) -> tuple[bool, bool, bool, int, 
         has_goal: whether the name shows which way is better.
     """
     parts = set(words(name))
-    # YOLO calls its validation metrics metrics/…
-    split = "val" if name.lower().startswith("metrics/") else split_of(name)
+    # Validation metrics are metrics/… for YOLO, a pseudo dice for nnU-Net.
+    is_val = name.lower().startswith("metrics/") or "pseudo" in parts
+    split = "val" if is_val else split_of(name)
     return (
         is_state(name) or "step" in parts,
         not has_goal,

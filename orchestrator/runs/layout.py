@@ -182,16 +182,26 @@ def find_sweep(results: Path, name: str | None = None) -> SweepDir:
     if name and (Path(name) / "state.json").is_file():
         return SweepDir(Path(name))
     sweeps = SweepDir.all_in(results)
-    if not sweeps:
+    for sweep in sweeps:
+        if name is None or sweep.name in (name, safe_name(name)):
+            return sweep
+    if name and Path(name).exists() and Path(name).resolve() != results.resolve():
+        inside = SweepDir.all_in(Path(name)) if Path(name).is_dir() else []
+        if inside:
+            raise NotFoundError(
+                f"{name}: holds sweeps, is none itself (found: "
+                f"{', '.join(sweep.name for sweep in inside[:8])}). "
+                f"Name one, with --results {name}."
+            )
+        raise NotFoundError(
+            f"{name}: was not written by `sweep run`. `sweep compare {name}` ranks runs of "
+            f"other tools, `sweep doctor {name}` judges their curves."
+        )
+    if name is None or not sweeps:
         raise NotFoundError(
             f"No sweep in {results}/. Start one with `sweep run FILE`, or name the folder with "
             "--results."
         )
-    if name is None:
-        return sweeps[0]
-    for sweep in sweeps:
-        if sweep.name in (name, safe_name(name)):
-            return sweep
     names = [sweep.name for sweep in sweeps]
     raise NotFoundError(
         f"No sweep '{name}' in {results}/ (found: {', '.join(names[:8])}).{nearest(name, names)}"

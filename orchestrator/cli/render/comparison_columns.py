@@ -17,13 +17,20 @@ from orchestrator.cli.render.text import (
     numbers,
     short_names,
 )
+from orchestrator.files.series_names import is_state, words
 from orchestrator.metrics import goal, known_metrics
 from orchestrator.sweepfile.conditions import names, parse
+
+_COUNTERS = frozenset(
+    ("num", "counters", "timers", "perf", "workers", "sampled", "trained", "util")
+)
 
 if TYPE_CHECKING:
     from orchestrator.analysis import Target
     from orchestrator.analysis.table import Comparison, Row
 
+_OUTPUTS = ("out", "save", "log", "run", "exp", "work", "default_root", "checkpoint")
+PLACE = 10  # weight of parameters that only repeat where a run is
 JUDGED = 1  # weight of metrics that targets, milestones and ``success`` judge
 VARIED = 3  # varied parameters that are shown before any metric but the one that ranks
 
@@ -58,11 +65,14 @@ def all_columns(comparison: Comparison) -> list[Column]:
     columns += _lineage_columns(rows, comparison.sort_by)
     weights = _parameters(own)
     short = short_names(_union(row.config for row in rows))
+    parameters, places = list[Column](), list[Column]()
     for name, column in zip(
         weights, config_columns([r.config for r in rows], weights), strict=True
     ):
         title = name if short[name] in shown else short[name]
-        columns.append(replace(column, title=clean(title), key=f"config.{name}"))
+        group = places if weights[name] == PLACE else parameters
+        group.append(replace(column, title=clean(title), key=f"config.{name}"))
+    columns += parameters
     for name, weight in shown.items():
         if weight > JUDGED:
             columns.append(numbers(name, [_metric(row, name) for row in rows], weight, name))
@@ -75,7 +85,7 @@ def all_columns(comparison: Comparison) -> list[Column]:
         numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 7, f"lr.{name}")
         for name in _union(row.rates for row in own)
     ]
-    return columns
+    return columns + places
 
 
 def _judged_columns(rows: Sequence[Row]) -> list[Column]:
@@ -154,11 +164,22 @@ def _parameters(rows: Sequence[Row]) -> dict[str, int]:
     """
     changed = any(row.lineage.words for row in rows)
     repeated = by_stage(rows)
-    names = sorted(differing([row.config for row in rows]), key=lambda name: name in repeated)
+    names = differing([row.config for row in rows])
+    places = {name for name in names if _is_place(name, rows)}
+    names.sort(key=lambda name: name in repeated | places)
     return {
-        name: 2 if place < VARIED and not changed and name not in repeated else 5
+        name: 2 if place < VARIED and not changed and name not in repeated | places else 5
         for place, name in enumerate(names)
-    }
+    } | dict.fromkeys(sorted(places), PLACE)
+
+
+def _is_place(name: str, rows: Sequence[Row]) -> bool:
+    """Return whether a parameter only repeats where a run is: ``save_dir``, a folder's name."""
+    last = name.rpartition(".")[2].lower()
+    if last.endswith(("_dir", "logdir", "_path", "_folder")) and last.startswith(_OUTPUTS):
+        return True
+    named = last in ("name", "exp_name", "run_name", "experiment_name")
+    return named and all(row.config.get(name) in (None, row.trial, *row.path.parts) for row in rows)
 
 
 def by_stage(rows: Sequence[Row]) -> set[str]:
@@ -188,11 +209,19 @@ def _metrics(comparison: Comparison) -> dict[str, int]:
     rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))
     weights = {comparison.sort_by: 0} if comparison.sort_by in metrics else {}
     weights |= {comparison.second: 0} if comparison.second else {}
-    groups = ((judged, JUDGED), (compared, 2), (unclear, 8), (usual, 4), (rest, 6))
+    own = comparison.rows
+    aside = [name for name in rest if len(own) > 1 and _says_nothing(name, own)]
+    groups = ((judged, JUDGED), (compared, 2), (aside, 9), (unclear, 8), (usual, 4), (rest, 6))
     for chosen, weight in groups:
         for name in chosen:
             weights.setdefault(name, weight)
-    return weights
+    return dict(sorted(weights.items(), key=lambda item: item[1]))
+
+
+def _says_nothing(name: str, rows: Sequence[Row]) -> bool:
+    """Return whether a metric is a time or a counter of a tool, or the same for all rows."""
+    is_counter = is_state(name) or not _COUNTERS.isdisjoint(words(name))
+    return is_counter or len({row.metrics.get(name) for row in rows}) == 1
 
 
 def _metric(row: Row, name: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.files.series_names import best_training_name, best_validation_name
+from orchestrator.runs.curves.formats.dvclive import is_dvclive, read_dvclive
 from orchestrator.runs.curves.formats.tensorboard import (
     event_files,
     is_event_file,
@@ -31,6 +33,9 @@ def log_of_folder(
         files: the files in the folder.
         pattern: of the numbers in text logs.
     """
+    if pattern is None and is_dvclive(folder):
+        with suppress(LogProblem):
+            return read_dvclive(folder)
     parts = [path for path in event_files(folder) if path.parent != folder]
     for path, is_usual in _candidates([*files, *parts]):
         try:
@@ -67,7 +72,7 @@ def runs_below(folders: Iterable[Path], *, has_log: bool) -> list[Path]:
         found = _CHECKPOINT.match(path.name)
         if found is not None:
             checkpoints.append((int(found[1]), path))
-        elif not is_part_of_run(path):
+        elif not (is_part_of_run(path) or (path.name == "plots" and is_dvclive(path.parent))):
             kept.append(path)
     return kept + ([] if has_log else [path for _, path in sorted(checkpoints)[-1:]])
 

@@ -185,11 +185,13 @@ _hugging_face = _config_and_log(
 )
 _yolo = _config_and_log("args.yaml", log="results.csv")
 _timm = _config_and_log("args.yaml", log="summary.csv")
+_dvclive = _config_and_log("params.yaml")
 _MLFLOW_PARTS = ("metrics", "params", "tags", "artifacts", "inputs", "outputs")
 
 TOOLS = (
     Tool("W&B", ("run-*.wandb",), _wandb, ("files", "logs", "tmp")),
     Tool("MLflow", ("meta.yaml", "metrics", "params"), _mlflow, _MLFLOW_PARTS),
+    Tool("DVCLive", ("plots", "metrics.json"), _dvclive, ("plots", "artifacts"), is_own=False),
     Tool("Ray Tune", ("params.json", "result.json"), _ray),
     Tool("Hydra", (".hydra",), _hydra, (".hydra",)),
     Tool("Lightning", ("hparams.yaml",), _lightning, ("checkpoints",)),

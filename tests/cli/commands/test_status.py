@@ -294,3 +294,23 @@ def test_machines_are_shown_if_trials_ran_on_several(
     assert [trial.node for trial in status.trials] == [*nodes, ""]
     assert [row.to_dict()["node"] for row in comparison.rows] == nodes
     assert to_csv(comparison).splitlines()[0].endswith(",node")
+
+
+def test_a_folder_that_is_no_sweep_names_the_commands_that_read_it(
+    tmp_path: Path, live: SweepDir, capsys: Capture
+) -> None:
+    (tmp_path / "yolo").mkdir()
+    results = str(live.path.parent)
+    assert sweep("status", str(tmp_path / "yolo"), "--results", results) == 2
+    error = capsys.readouterr().err
+    assert "was not written by `sweep run`" in error
+    assert f"sweep compare {tmp_path / 'yolo'}" in error
+    assert sweep("status", results, "--results", str(tmp_path / "yolo")) == 2
+    assert "holds sweeps, is none itself (found: demo)" in capsys.readouterr().err
+
+
+def test_a_module_in_the_current_folder_replaces_no_package(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit('the wrong click')")
+    command = [sys.executable, "-m", "orchestrator", "--version"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")

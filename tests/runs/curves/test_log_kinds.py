@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.analysis.table import compare
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.curves.log_reader import LoggedRun
 from orchestrator.runs.curves.reader import read_runs
@@ -438,3 +439,20 @@ def test_a_large_table_is_read_at_a_rate_like_that_of_pandas(tmp_path: Path) -> 
 
     # Measured 0.3 to 0.45 of its rate; the margin is for other work on the machine.
     assert took_s(read_runs) < 6 * took_s(pandas.read_csv)
+
+
+@pytest.mark.parametrize(
+    "dice", ["[0.4, nan, 0.6]", "[np.float32(0.4), np.float32(nan), np.float32(0.6)]"]
+)
+def test_the_mean_over_classes_of_nnu_net_is_the_metric(tmp_path: Path, dice: str) -> None:
+    lines = []
+    for epoch in range(3):
+        time = f"2026-01-01 10:0{epoch}:00.000000: "
+        lines += [time, f"{time}Epoch {epoch}", f"{time}train_loss -0.{epoch}", time]
+        lines += [f"{time}val_loss -0.{epoch}", f"{time}Pseudo dice {dice}"]
+    (tmp_path / "fold_0").mkdir()
+    (tmp_path / "fold_0" / "training_log_2026_1_1.txt").write_text("\n".join(lines) + "\n")
+    (run,) = read_runs(tmp_path / "fold_0")
+    assert run.series("pseudo_dice") == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    found = compare([tmp_path])
+    assert (found.sort_by, found.goal) == ("pseudo_dice", "maximize")

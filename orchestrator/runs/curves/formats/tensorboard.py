@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -16,7 +18,7 @@ from typing import Any
 
 from orchestrator.files import regular
 from orchestrator.files.series_names import is_split, split_of, with_split
-from orchestrator.runs.curves.columns import LoggedRows
+from orchestrator.runs.curves.columns import LoggedRows, Sparse
 from orchestrator.runs.curves.log_reader import (
     Head,
     LoggedRun,
@@ -89,37 +91,41 @@ def read_events(*paths: Path) -> list[LoggedRun]:
     Files are joined by time, as a training that was resumed writes another. A series whose step
     goes back was restarted there, so that its later steps from before do not count.
     """
-    events: list[tuple[float, int, dict[str, float]]] = []
+    found: dict[str, tuple[array[float], array[int], array[float]]] = {}
     for path in paths:
         log = EventLog(path)
         split = split_of(path.parent.name) if is_split(path.parent.name) else ""
         for time, step, scalars in log.timed(last=True):
-            named = {
-                path.parent.name if _is_curve(path.parent, name) else with_split(split, name): value
-                for name, value in scalars.items()
-            }
-            events.append((time, step, named))
-    if len(paths) > 1:
-        events.sort(key=lambda event: event[0])
-    series: dict[str, list[tuple[int, float]]] = {}
+            for name, value in scalars.items():
+                of_part = _is_curve(path.parent, name)
+                named = path.parent.name if of_part else with_split(split, name)
+                columns = found.setdefault(named, (array("d"), array("q"), array("d")))
+                columns[0].append(time)
+                columns[1].append(step)
+                columns[2].append(value)
     restarts = 0
-    for _, step, scalars in events:
-        for name, value in scalars.items():
-            points = series.setdefault(name, [])
-            if points and points[-1][0] > step:
-                restarts += 1
-                while points and points[-1][0] >= step:
-                    points.pop()
-            points.append((step, value))
-    by_step: dict[int, dict[str, float]] = {}
-    for name, points in series.items():
-        for step, value in points:
-            by_step.setdefault(step, {})[name] = value
-    rows = LoggedRows()
-    for step, scalars in sorted(by_step.items()):
-        rows.add({**scalars, "step": step})
-    if not rows.count:
+    series: dict[str, tuple[array[int], array[float]]] = {}
+    for name, (times, steps, values) in found.items():
+        kept = series[name] = array("q"), array("d")
+        order = sorted(range(len(times)), key=times.__getitem__) if len(paths) > 1 else steps
+        for index, each in enumerate(order):
+            place = each if len(paths) > 1 else index
+            if kept[0] and kept[0][-1] >= steps[place]:
+                restarts += kept[0][-1] > steps[place]
+                while kept[0] and kept[0][-1] >= steps[place]:
+                    kept[0].pop()
+                    kept[1].pop()
+            kept[0].append(steps[place])
+            kept[1].append(values[place])
+    all_steps = array("q", sorted({step for steps, _ in series.values() for step in steps}))
+    if not all_steps:
         raise LogProblem("has no scalars")
+    cells = [
+        Sparse(len(all_steps), array("q", (bisect_left(all_steps, s) for s in steps)), values)
+        for steps, values in series.values()
+    ]
+    rows = LoggedRows()
+    rows.add_columns(["step", *series], [array("d", all_steps), *cells])
     note = "steps went back: what a restart logged again replaces what was there"
     run = rows.runs(paths[0], "TensorBoard", note if restarts else "")[0]
     return [replace(run, name=paths[0].parent.name or paths[0].name)]

@@ -14,6 +14,7 @@ and tables under a heading that begins with ``epoch`` or ``step``.
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -54,6 +55,8 @@ _BOOSTING = re.compile(r"^\s*(?:\[(\d+)\]|(\d+):)\s")  # XGBoost, LightGBM, CatB
 _NAME = r"[A-Za-z][\w./@%'-]*(?: [A-Za-z][\w./@%'-]*){0,3}"
 _AFTER = r"(?![\w.]*[A-Za-z])(?:\s*/\s*(\d+))?(?:\s*\(\s*([\d.]+)\s*%\s*\))?"
 _PAIR = re.compile(rf"({_NAME})\s*[:=]\s*({_NUMBER}){_AFTER}", re.IGNORECASE)
+# One value for each class, as nnU-Net's "Pseudo dice [0.81, nan]": their mean counts.
+_LIST = re.compile(rf"({_NAME})(?:\s*[:=])?\s*\[\s*({_NUMBER}(?:[,\s]+{_NUMBER})*)\s*\]", re.I)
 # Metrics that stand before their number without a sign.
 _KNOWN = rf"(?:acc|prec)@\d+|top-?\d|lr|{'|'.join(sorted(METRIC_WORDS))}"
 _BARE = re.compile(rf"\b((?:[\w/-]+[_ ]){{0,2}}(?:{_KNOWN}))\s+({_NUMBER}){_AFTER}", re.IGNORECASE)
@@ -121,6 +124,8 @@ class TextParser:
             if found is not None:
                 return found
         line = _LONG.sub(" ", line)
+        if "[" in line:
+            line = _LIST.sub(_with_mean, _CALL.sub(r"\1", line))
         boxed = self._boxed(line)
         if boxed is not None:
             return boxed
@@ -262,6 +267,17 @@ class TextParser:
             place["step"] = float(step[1])
         self._place = place or self._place
         return place
+
+
+def _with_mean(found: re.Match[str]) -> str:
+    """Return a metric and the mean of its values that are finite, as text; others as they are."""
+    values = [
+        value for text in re.split(r"[,\s]+", found[2]) if (value := number(text)) is not None
+    ]
+    finite = [value for value in values if math.isfinite(value)]
+    if not _METRICS.search(found[1].replace(" ", "_")):
+        return found[0]
+    return f"{found[1]}: {sum(finite) / len(finite) if finite else math.nan}"
 
 
 def _splits(text: str) -> list[tuple[int, str]]:

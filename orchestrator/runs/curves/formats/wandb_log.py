@@ -27,6 +27,7 @@ from orchestrator.runs.curves.log_reader import (
 _HEADER = b":W&B"
 _HEADER_BYTES = 7
 _BLOCK = 32 * 1024
+_PIECE = 4 << 20  # bytes that are held at once
 _RECORD_HEADER = struct.Struct("<IHB")
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
@@ -69,8 +70,6 @@ class WandbLog:
 
         Raises LogProblem if the file is not W&B's or cannot be read.
         """
-        from google.protobuf.message import DecodeError
-
         before = len(self.reports)
         try:
             with regular.open_file(self._path) as stream:
@@ -80,9 +79,17 @@ class WandbLog:
                 if not head.startswith(_HEADER):
                     raise LogProblem("it does not begin as a log of W&B")
                 stream.seek(self._offset)
-                data = stream.read()
+                while (data := stream.read(_PIECE)) and self._take(data):
+                    stream.seek(self._offset)
         except OSError as error:
             raise LogProblem(f"it cannot be read: {error.strerror or error}") from None
+        return len(self.reports) - before
+
+    def _take(self, data: bytes) -> bool:
+        """Take in the whole records of a piece of the file; return whether there were any."""
+        from google.protobuf.message import DecodeError
+
+        start = self._offset
         for record in self._records(data):
             message = _record_class()()
             try:
@@ -93,7 +100,7 @@ class WandbLog:
                     self._take_history(message.history)
             except (ValueError, DecodeError):
                 continue  # damaged
-        return len(self.reports) - before
+        return self._offset > start
 
     def _records(self, data: bytes) -> Iterator[bytes]:
         """Yield whole records, and remember where the next one starts."""

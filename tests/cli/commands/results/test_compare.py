@@ -419,3 +419,24 @@ def test_distances_give_way_to_further_targets(tmp_path: Path) -> None:
     assert "0.1000 ✓ " in narrow[4]
     assert "-0.05" not in narrow[4]
     assert all(name in narrow[2] for name in targets)
+
+
+def test_places_constants_and_counters_come_after_what_varies(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    for place, name in enumerate(("train", "train2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "args.yaml").write_text(
+            f"name: {name}\nsave_dir: runs/{name}\nbatch: {16 * (place + 1)}\nlr0: 0.01\n"
+        )
+        (folder / "results.csv").write_text(
+            "epoch,num_workers,fixed_acc,metrics/mAP50(B),val/box_loss\n"
+            f"1,{place},0.5,0.{place + 3},1.{place}\n2,{place},0.5,0.{place + 4},1.{place}\n"
+        )
+    assert sweep("compare", str(tmp_path), "--all") == 0
+    table = capsys.readouterr().out.splitlines()
+    heading = next(line for line in table if line.startswith("rank")).split()
+    assert heading[2:5] == ["metrics/mAP50(B)", "batch", "val/box_loss"]
+    assert heading.index("val/box_loss") < heading.index("fixed_acc") < heading.index("save_dir")
+    assert heading.index("val/box_loss") < heading.index("num_workers") < heading.index("name")
