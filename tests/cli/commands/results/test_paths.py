@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,21 @@ def test_a_huge_tree_is_refused(
     monkeypatch.setattr(run_folders, "_MOST_FOLDERS", 2)
     assert sweep("compare", ".") == 2
     assert "holds more than 2 folders or" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf_8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe")):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / os.fsdecode(b"log\xff.csv")).write_text("epoch,val_loss\n1,0.5\n2,0.4\n")
+    for words in (
+        *(["compare", "runs"], ["compare", "runs", "--export", "md", "-o", "table.md"]),
+        *(["audit", "runs"], ["doctor", "runs"], ["report", "runs", "-o", "page.html"]),
+        *(["compare", "runs", "--json"], ["export", "runs", "--to", "tensorboard"]),
+    ):
+        assert sweep(*words) == 0, words
+        capsys.readouterr().out.encode()  # any terminal can show it
+    assert "udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")
