@@ -70,7 +70,8 @@ def test_names_that_are_not_utf_8(
     for name in ("run", os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe")):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        (folder / os.fsdecode(b"log\xff.csv")).write_text("epoch,val_loss\n1,0.5\n2,0.4\n")
+        (folder / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,0.4\n")
+        (folder / os.fsdecode(b"log\xff.csv")).write_text("a,b\n1,2\n")
     for words in (
         *(["compare", "runs"], ["compare", "runs", "--export", "md", "-o", "table.md"]),
         *(["audit", "runs"], ["doctor", "runs"], ["report", "runs", "-o", "page.html"]),
