@@ -69,7 +69,9 @@ def _images(predictions: Samples, targets: Samples) -> Figure:
 
     rows = min(2, len(targets))
     titles = ("target", "prediction", "prediction − target") * rows
-    figure = make_subplots(rows, 3, subplot_titles=titles, horizontal_spacing=0.02)
+    figure = make_subplots(
+        rows, 3, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.1
+    )
     for row in range(rows):
         pair = targets[row], predictions[row]
         target, prediction = (_small(np.squeeze(image)) for image in pair)
@@ -82,6 +84,9 @@ def _images(predictions: Samples, targets: Samples) -> Figure:
             figure.add_heatmap(z=image.round(4), showscale=False, row=row + 1, col=place, **scale)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, autorange="reversed")
+    for axis in figure.select_yaxes():  # pixels are squares
+        axis.update(scaleanchor=axis.anchor, constrain="domain")
+    figure.update_xaxes(constrain="domain")
     figure.update_layout(height=300 * rows)
     return figure
 
