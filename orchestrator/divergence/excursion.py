@@ -10,6 +10,9 @@ NEW_LOW = 0.02
 RETURNING = 0.15
 """It has a pace only once it came back by this fraction: less may be noise."""
 
+OUTLIER = 10.0
+"""A single report this many times as high as the next one is no peak from which to tell a pace."""
+
 
 class Excursion:
     """The peak of a series since it left its best value, and how it came down from there.
@@ -33,7 +36,8 @@ class Excursion:
     def feed(self, value: float, best: float) -> None:
         """Process one oriented value of the excursion and the best value before it."""
         self._best = best
-        if value >= self._peak:
+        is_outlier = not self._since_peak and value - best < (self._peak - best) / OUTLIER
+        if value >= self._peak or (is_outlier and math.isfinite(self._peak)):
             self._peak = self._low = value
             self._since_peak = self._since_low = 0
             return

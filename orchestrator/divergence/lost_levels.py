@@ -91,6 +91,12 @@ SAME_OF_SPREAD = 0.3
 less than the fraction of their size and of the spread of the first ones."""
 
 
+LIKE_BEFORE = 1.1
+LONGER = 1.5
+"""An excursion at most this factor as high as one that the run recovered from is lost only if it
+lasts this many times as long."""
+
+
 class JudgedSeries:
     """The deciding series of a run and all conditions over it, fed report by report.
 
@@ -116,6 +122,7 @@ class JudgedSeries:
         self._opening: list[float] = []
         self._latest: deque[float] = deque(maxlen=OPENING)
         self._excursion = Excursion()
+        self._survived = (-math.inf, 0)  # peak and reports of the largest excursion that ended
         self._settling = 0
         self._count = 0
         self._was_well = False  # validation, before anything was suspected
@@ -195,6 +202,7 @@ class JudgedSeries:
     def _renew(self, series: Series) -> None:
         self.parts += 1
         self._series = series
+        self._survived = (-math.inf, 0)
         self._clear()
         self._rising.clear()
 
@@ -208,7 +216,11 @@ class JudgedSeries:
     @property
     def is_suspected(self) -> bool:
         """True while a condition that can stop the run holds."""
-        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
+        return self._suspected_for > 0
+
+    @property
+    def _suspected_for(self) -> int:
+        return max(self._lost["explosion"].count, self._lost["sustained"].count)
 
     def _judge(self, standing: Standing, step: int, others: Companions) -> Verdict:
         """Return what the gravest condition leads to; a rising loss is warned of once."""
@@ -226,6 +238,7 @@ class JudgedSeries:
         is_losing = loses(standing, SUSTAINED_LOST)
         if not is_exploding and not is_losing:
             if self.is_suspected:  # nearly all reports of nearly all runs pass here
+                self._survived = max(self._survived, (self._excursion.peak, self._suspected_for))
                 self._clear()
             return None
         self._excursion.feed(standing.value, standing.best)
@@ -246,7 +259,10 @@ class JudgedSeries:
             return None
         if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
-        since = max(self._lost["explosion"].count, self._lost["sustained"].count)
+        since = self._suspected_for
+        peak, lasted = self._survived
+        if self._excursion.peak <= LIKE_BEFORE * peak and since <= LONGER * lasted:
+            return None
         is_excused = others.is_climbing
         is_excused |= self._was_well and others.is_validation_well and others.val_age < since
         for condition, streak in self._lost.items():
