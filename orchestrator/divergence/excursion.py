@@ -13,6 +13,11 @@ RETURNING = 0.15
 OUTLIER = 10.0
 """A single report this many times as high as the next one is no peak from which to tell a pace."""
 
+LIKE_BEFORE = 1.1
+LONGER = 1.5
+"""An excursion is like one that the run recovered from if it is at most these many times as high
+and as long."""
+
 
 class Excursion:
     """The peak of a series since it left its best value, and how it came down from there.
@@ -22,13 +27,18 @@ class Excursion:
     they come down: at first with nearly every report, later at longer intervals.
     """
 
-    __slots__ = ("_best", "_low", "_peak", "_since_low", "_since_peak")
+    __slots__ = ("_best", "_count", "_low", "_peak", "_since_low", "_since_peak", "_survived")
 
     def __init__(self) -> None:
+        self._count = 0
+        self._survived = (0.0, 0)  # height and reports of the largest one before
         self.clear()
 
     def clear(self) -> None:
-        """Reset it."""
+        """Begin another one, since the run has recovered from this one."""
+        if self._count:
+            self._survived = max(self._survived, (self._height, self._count))
+        self._count = 0
         self._peak = -math.inf
         self._low = self._best = math.inf
         self._since_peak = self._since_low = 0
@@ -36,6 +46,7 @@ class Excursion:
     def feed(self, value: float, best: float) -> None:
         """Process one oriented value of the excursion and the best value before it."""
         self._best = best
+        self._count += 1
         is_outlier = not self._since_peak and value - best < (self._peak - best) / OUTLIER
         if value >= self._peak or (is_outlier and math.isfinite(self._peak)):
             self._peak = self._low = value
@@ -52,8 +63,18 @@ class Excursion:
     @property
     def recovered(self) -> float:
         """The fraction of the way from the peak to the best value that the series came back."""
-        height = self._peak / 2 - self._best / 2
+        height = self._height
         return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
+
+    @property
+    def is_as_before(self) -> bool:
+        """True while it is like an excursion that the run recovered from."""
+        height, reports = self._survived
+        return self._height <= LIKE_BEFORE * height and self._count <= LONGER * reports
+
+    @property
+    def _height(self) -> float:
+        return self._peak / 2 - self._best / 2
 
     def returns_within(self, reports: int) -> bool:
         """Return whether it is falling at a pace that brings it back within some reports."""

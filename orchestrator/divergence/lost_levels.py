@@ -17,6 +17,9 @@ from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
 EXPLOSION_FACTOR = 2.0
 """A positive loss that is this many times its first and its best value explodes."""
 
+OUTSIDE = 2.0
+"""And it is above both by more than this many times its noise."""
+
 STEEP_FACTOR = 10.0
 """From this factor on, two reports are enough."""
 
@@ -91,12 +94,6 @@ SAME_OF_SPREAD = 0.3
 less than the fraction of their size and of the spread of the first ones."""
 
 
-LIKE_BEFORE = 1.1
-LONGER = 1.5
-"""An excursion at most this factor as high as one that the run recovered from is lost only if it
-lasts this many times as long."""
-
-
 class JudgedSeries:
     """The deciding series of a run and all conditions over it, fed report by report.
 
@@ -122,7 +119,6 @@ class JudgedSeries:
         self._opening: list[float] = []
         self._latest: deque[float] = deque(maxlen=OPENING)
         self._excursion = Excursion()
-        self._survived = (-math.inf, 0)  # peak and reports of the largest excursion that ended
         self._settling = 0
         self._count = 0
         self._was_well = False  # validation, before anything was suspected
@@ -202,8 +198,8 @@ class JudgedSeries:
     def _renew(self, series: Series) -> None:
         self.parts += 1
         self._series = series
-        self._survived = (-math.inf, 0)
         self._clear()
+        self._excursion = Excursion()
         self._rising.clear()
 
     def _settles(self, value: float) -> bool:
@@ -216,11 +212,7 @@ class JudgedSeries:
     @property
     def is_suspected(self) -> bool:
         """True while a condition that can stop the run holds."""
-        return self._suspected_for > 0
-
-    @property
-    def _suspected_for(self) -> int:
-        return max(self._lost["explosion"].count, self._lost["sustained"].count)
+        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
 
     def _judge(self, standing: Standing, step: int, others: Companions) -> Verdict:
         """Return what the gravest condition leads to; a rising loss is warned of once."""
@@ -238,7 +230,6 @@ class JudgedSeries:
         is_losing = loses(standing, SUSTAINED_LOST)
         if not is_exploding and not is_losing:
             if self.is_suspected:  # nearly all reports of nearly all runs pass here
-                self._survived = max(self._survived, (self._excursion.peak, self._suspected_for))
                 self._clear()
             return None
         self._excursion.feed(standing.value, standing.best)
@@ -255,14 +246,11 @@ class JudgedSeries:
         }
         for condition, streak in self._lost.items():
             streak.feed(holds[condition], step)
-        if self._excursion.returns_within(standing.count):
+        if self._excursion.returns_within(standing.count) or self._excursion.is_as_before:
             return None
         if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
-        since = self._suspected_for
-        peak, lasted = self._survived
-        if self._excursion.peak <= LIKE_BEFORE * peak and since <= LONGER * lasted:
-            return None
+        since = max(self._lost["explosion"].count, self._lost["sustained"].count)
         is_excused = others.is_climbing
         is_excused |= self._was_well and others.is_validation_well and others.val_age < since
         for condition, streak in self._lost.items():
@@ -323,9 +311,13 @@ class JudgedSeries:
 
 
 def explodes(standing: Standing, factor: float) -> bool:
-    """Return whether a positive loss is more than `factor` times its first and its best value."""
+    """Return whether a positive loss is more than `factor` times its first and its best value.
+
+    In a loss as noisy as that of single batches, the first value may have been low by chance.
+    """
     return (
         standing.is_positive
+        and standing.value - max(standing.first, standing.best) > OUTSIDE * standing.noise
         and standing.value > factor * standing.first
         and standing.value > factor * standing.best
     )

@@ -444,3 +444,24 @@ def test_a_long_run_is_given_time_to_come_back() -> None:
     fall = [5.0 + 1.6 * 0.99**step for step in range(600)]
     spike = [8.2, 8.77, 7.95, 8.69, 7.92, 7.45, 7.32, 7.2, 7.09, 7.0, 6.9, 6.8, 6.7, 6.6, 6.5]
     assert judged([*fall, *spike, *[6.4 - 0.02 * n for n in range(60)]]) == "continue"
+
+
+def test_a_late_jump_is_not_pardoned_because_its_first_report_was_extreme() -> None:
+    fallen = [2.2 * 0.9**n for n in range(57)]
+    [*_, last] = replay(losses([*fallen, 417.0, 2.89, 2.78, 2.63, 2.51]))
+    assert (last.symptom, last.onset) == ("lost progress", 58)
+
+
+def test_single_batches_that_begin_low_do_not_explode() -> None:
+    batches = [1.73, 2.2, 3.3, 1.6, 1.58, 3.59, 3.72, 4.52, 2.3, 3.4, 2.94, 2.64, 3.22, 2.68]
+    assert not any(verdict.stops for verdict in replay(losses(batches)))
+
+
+def test_an_excursion_like_one_that_the_run_recovered_from_is_waited_for() -> None:
+    before, again = [0.7, 0.72, 0.71], [0.7, 0.72, 0.71, 0.7]
+    calm = [0.1] * 6
+    curve = [*falling(20), *before, *calm, *again, *calm]
+    assert not any(verdict.stops for verdict in replay(losses(curve)))
+    without = [*falling(20), *calm, *again]
+    assert replay(losses(without))[-1].stops
+    assert replay(losses([*falling(20), *before, *calm, *again, 0.71]))[-1].stops  # it lasts longer

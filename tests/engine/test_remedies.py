@@ -15,7 +15,7 @@ from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
-from orchestrator.sweepfile.model.spec import Constraint, Domain, Spec
+from orchestrator.sweepfile.model.spec import Bound, Constraint, Domain, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 
@@ -263,6 +263,30 @@ def test_a_milestone_is_answered_once(
         assert f"train_loss@{count + 1} is {losses[count]:g}" in record.reason
     assert conductor.is_over
     assert [one.config["lr"] for one in conductor.records.values()][1:] == ([lr] if lr else [])
+
+
+@pytest.mark.parametrize("losses", [[0.5, 0.4, 0.3], [0.5, 0.09, 0.05, 0.04]])
+def test_a_milestone_that_was_passed_without_a_driver_is_answered_once_the_sweep_continues(
+    tmp_path: Path, losses: list[float]
+) -> None:
+    bound = Bound("<", 0.08)
+    spec = toy_spec(
+        tmp_path,
+        {"a": {"lr": 1.0}},
+        remedy={HALF: Remedy(set={"lr": 3e-4})},
+        expect={"train_loss@2": bound},
+    )
+    conductor = make_conductor(tmp_path, spec)
+    run = start(conductor, "1").run_dir
+    conductor.on_messages("1", [report_of(1, losses[0])])
+    conductor.mark_interrupted()
+    log_of(run, losses)  # what the trial reported when nobody listened
+    again = make_conductor(tmp_path, spec)
+    start(again, "2")
+    again.on_messages("2", [report_of(len(losses) + 1, losses[-1])])
+    assert again.is_ending("2") is (losses[2] > 0.1)
+    [warning] = [text for text in again.records[0].warnings if "step 2" in text]
+    assert warning == f"train_loss is {losses[1]} at step 2, but {bound} was expected there"
 
 
 def test_a_milestone_without_a_report_is_named(tmp_path: Path) -> None:

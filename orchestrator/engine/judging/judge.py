@@ -22,7 +22,7 @@ from orchestrator.divergence import (
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.engine.remedies import policy_for, remedy_change
+from orchestrator.engine.remedies import LINK_RESUMING, policy_for, remedy_change
 from orchestrator.engine.state.milestones import Milestones
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import atomic
@@ -130,12 +130,11 @@ class Judge:
 
     def report(self, step: int, metrics: Mapping[str, float], *, is_ending: bool) -> Judgement:
         """Take in one report and decide; an attempt that is to end anyway is not judged."""
-        if not self._is_replayed:
-            self._replay(step)
+        warnings, passed = ([], None) if self._is_replayed else self._replay(step)
         verdicts = self._update(step, metrics)
         if is_ending:
             return Judgement()
-        warnings = [self._schedule_problem] if self._schedule_problem else []
+        warnings += [self._schedule_problem] if self._schedule_problem else []
         self._schedule_problem = None
         warnings += self._milestones.missed(step, metrics)
         warnings += self._misspelt(step, metrics)
@@ -148,7 +147,7 @@ class Judge:
                 self._standing[finding_key(verdict)] = verdict
                 warnings.append(verdict.reason)
         self._note(step, metrics)
-        answered = self._milestones.answered(step, metrics)
+        answered = passed or self._milestones.answered(step, metrics)
         if answered is not None:
             condition, reason = answered
             return Judgement(f"milestone: {reason}", condition, tuple(warnings))
@@ -232,16 +231,26 @@ class Judge:
             return True
         return remedy_change(self._view, self._record, symptom) is not None
 
-    def _replay(self, step: int) -> None:
-        # A trial that continues from its checkpoint is judged with what it reported before.
+    def _replay(self, step: int) -> tuple[list[str], tuple[str, str] | None]:
+        """Judge a trial that continues from its checkpoint with what it reported before.
+
+        Return the warnings of milestones and the first one that has an answer: no driver may have
+        been there when it was passed. What a user resumed is not ended for its past.
+        """
         self._is_replayed = True
         self._plan_schedule()
+        warnings: list[str] = []
+        passed = None
+        is_users = self._record.link == LINK_RESUMING
         for earlier, metrics in read_reports(self._run):
             if earlier >= step:
                 break
             self._update(earlier, metrics)
-            self._milestones.missed(earlier, metrics)
+            warnings += self._milestones.missed(earlier, metrics)
             self._note(earlier, metrics)
+            if passed is None and not is_users:
+                passed = self._milestones.answered(earlier, metrics)
+        return warnings, passed
 
     def _plan_schedule(self) -> None:
         """Take the schedule from the sweep file, else from what the trainer described."""
