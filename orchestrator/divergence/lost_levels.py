@@ -246,7 +246,8 @@ class JudgedSeries:
         }
         for condition, streak in self._lost.items():
             streak.feed(holds[condition], step)
-        if self._excursion.returns_within(standing.count) or self._excursion.is_as_before:
+        is_as_before = self._excursion.is_as_before and not is_exploding
+        if is_as_before or self._excursion.returns_within(standing.count):
             return None
         if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
@@ -311,10 +312,7 @@ class JudgedSeries:
 
 
 def explodes(standing: Standing, factor: float) -> bool:
-    """Return whether a positive loss is more than `factor` times its first and its best value.
-
-    In a loss as noisy as that of single batches, the first value may have been low by chance.
-    """
+    """Return whether a positive loss is over `factor` times its first and best, beyond its noise."""
     return (
         standing.is_positive
         and standing.value - max(standing.first, standing.best) > OUTSIDE * standing.noise
