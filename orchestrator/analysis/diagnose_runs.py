@@ -296,7 +296,7 @@ def _remedies(examined: Sequence[Examined]) -> list[str]:
         if origin is None or not isinstance(change, dict):
             continue
         values = ", ".join(f"{name} {value}" for name, value in change.items())
-        end = "diverged too" if one.diagnosis.is_lost else "is sound"
+        end = "diverged too" if one.diagnosis.is_lost else "did not diverge"
         is_proof = len(change) == 1 and not one.diagnosis.is_lost
         proof = ": the remedy answers it" if is_proof else ""
         sentences.append(

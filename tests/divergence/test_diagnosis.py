@@ -230,7 +230,7 @@ def seen(*rows: tuple[float, float, bool]) -> list[RunSummary]:
 def test_one_parameter_that_parts_them() -> None:
     told = compare_runs(seen((1e-4, 1, False), (1e-4, 2, False), (1e-3, 1, True), (1e-2, 2, True)))
     assert told[0] == (
-        "Stable only at lr ≤ 0.0001: all 2 runs there are sound, all 2 others diverged."
+        "Stable only at lr ≤ 0.0001: none of the 2 runs there diverged, all 2 others did."
     )
     assert "run 0 differs from run 2 only in lr (0.0001, not 0.001)" in told[1]
 
@@ -246,7 +246,7 @@ def test_two_that_changed_together_prove_neither() -> None:
 def test_one_lost_run_beside_one_that_differs_in_two() -> None:
     told = compare_runs(seen((1e-3, 0.1, False), (2e-2, 1e-8, True)))
     assert told == [
-        "run 0 is sound and differs from run 1 in lr and eps: they changed together, so neither "
+        "run 0 did not diverge and differs from run 1 in lr and eps: they changed together, so neither "
         "is proven."
     ]
 

@@ -39,8 +39,8 @@ def compare_runs(runs: Sequence[RunSummary]) -> list[str]:
     texts = []
     if boundaries:
         text = (
-            f"Stable only {' or '.join(boundaries.values())}: all {len(sound)} runs there are "
-            f"sound, all {len(lost)} others diverged."
+            f"Stable only {' or '.join(boundaries.values())}: none of the {len(sound)} runs there "
+            f"diverged, all {len(lost)} others did."
         )
         if len(boundaries) > 1:
             text += (
@@ -115,11 +115,11 @@ def _pairs(
             proven.add((name, good, bad))
             found.append(
                 f"{nearest.label} differs from {run.label} only in {name} ({good}, not {bad}) and "
-                f"is sound: {name} is the cause."
+                f"did not diverge: {name} is the cause."
             )
         elif len(names) == 2:
             found.append(
-                f"{nearest.label} is sound and differs from {run.label} in {names[0]} and "
+                f"{nearest.label} did not diverge and differs from {run.label} in {names[0]} and "
                 f"{names[1]}: they changed together, so neither is proven."
             )
     return found[:3]

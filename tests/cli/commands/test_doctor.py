@@ -80,7 +80,7 @@ def test_a_sweep_holds_its_trials_against_each_other(results: Path, capsys: Capt
     assert "diverged, non-finite since" in out
     assert "lower lr from 0.001 to 5e-05" in out
     together = " ".join(out.split("The runs together")[1].split())
-    assert "Stable only at lr ≤ 0.0001: all 2 runs there are sound, all 2 others" in together
+    assert "Stable only at lr ≤ 0.0001: none of the 2 runs there diverged, all 2 others" in together
     assert "differs from trial 0 (lr=0.001) only in lr (0.0001, not 0.001)" in together
 
 
@@ -197,7 +197,7 @@ def test_targets_of_a_sweep_and_results_of_remedies(tmp_path: Path, capsys: Capt
     out = " ".join(capsys.readouterr().out.split())
     assert "misses its target 0.01" not in out, "the trial is over: there is no forecast"
     assert "target reached" not in out
-    assert "repeats trial 0, ended for non-finite, with lr 0.001, and is sound: the remedy" in out
+    assert "repeats trial 0, ended for non-finite, with lr 0.001, and did not diverge: the remedy" in out
     assert doctor("1", "--results", str(tmp_path)) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "1 of 2 targets met; val_mae, at best 0.7397, misses 0.01; val_acc meets 0.9 from" in out
