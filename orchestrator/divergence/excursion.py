@@ -11,7 +11,7 @@ RETURNING = 0.15
 """It has a pace only once it came back by this fraction: less may be noise."""
 
 OUTLIER = 10.0
-"""A single report this many times as high as the next one is no peak from which to tell a pace."""
+"""A first report this many times as high as the second one is no peak from which to tell a pace."""
 
 LIKE_BEFORE = 1.1
 LONGER = 1.5
@@ -47,7 +47,7 @@ class Excursion:
         """Process one oriented value of the excursion and the best value before it."""
         self._best = best
         self._count += 1
-        is_outlier = not self._since_peak and value - best < (self._peak - best) / OUTLIER
+        is_outlier = self._count == 2 and value - best < (self._peak - best) / OUTLIER
         if value >= self._peak or (is_outlier and math.isfinite(self._peak)):
             self._peak = self._low = value
             self._since_peak = self._since_low = 0

@@ -312,7 +312,7 @@ class JudgedSeries:
 
 
 def explodes(standing: Standing, factor: float) -> bool:
-    """Return whether a positive loss is over `factor` times its first and best, beyond its noise."""
+    """Return whether a positive loss is above `factor` times first and best, beyond its noise."""
     return (
         standing.is_positive
         and standing.value - max(standing.first, standing.best) > OUTSIDE * standing.noise

@@ -246,8 +246,8 @@ def test_two_that_changed_together_prove_neither() -> None:
 def test_one_lost_run_beside_one_that_differs_in_two() -> None:
     told = compare_runs(seen((1e-3, 0.1, False), (2e-2, 1e-8, True)))
     assert told == [
-        "run 0 did not diverge and differs from run 1 in lr and eps: they changed together, so neither "
-        "is proven."
+        "run 0 did not diverge and differs from run 1 in lr and eps: they changed together, so "
+        "neither is proven."
     ]
 
 
