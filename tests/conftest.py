@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ os.environ["SWEEP_LEASES"] = str(Path(_leases.name) / "leases")
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="sweep-cache-", ignore_cleanup_errors=True)
     os.environ["SWEEP_CACHE"] = _cache.name
+
+
+# Shells start what they put into the background with SIGINT ignored; so it would be in all tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def slow(case: Any) -> Any:

@@ -150,6 +150,7 @@ def test_memory_that_shrinks_midway_is_waited_for(desk: Desk) -> None:
     wait_until(lambda: desk.running() == 3, 60)
     # Somebody takes all that ours leave free, and keeps it when they end.
     wait_until(lambda: len(list(desk.nvml.uses.iterdir())) == 3, 30)
+    wait_until(lambda: "peak_mib" in desk.trials()["t0"].need, 30)
     desk.nvml.write([Card(24576, free_mib=3072)])
     hold.unlink()
     wait_until(lambda: bool(desk.placement().get("waiting")), 60)
