@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -106,13 +107,28 @@ def command(
     write_output(output, text, force)
     if str(output) == "-":
         return
+    _check(output, seen)
+    click.echo(f"{output} written. Next: edit it, then sweep run {output}")
+
+
+def _check(output: Path, seen: Probe) -> None:
+    """Print what is wrong with the file that was written, and what to look at in it."""
     try:
-        warnings = load_spec(output).warnings
+        spec = load_spec(output)
     except SpecError as error:
         click.echo(f"{error}\nCorrect the file before you run it.", err=True)
-    else:
-        click.echo("\n".join([f"{output}: ok", *(f"  warning: {text}" for text in warnings)]))
-    click.echo(f"{output} written. Next: edit it, then sweep run {output}")
+        return
+    warnings = [f"  warning: {text}" for text in spec.warnings]
+    click.echo("\n".join([f"{output}: ok", *warnings, *_short_run(seen, spec.fixed)]))
+
+
+def _short_run(seen: Probe, fixed: Mapping[str, Any]) -> list[str]:
+    """Return a line for each value that all trials would have because this run had it."""
+    return [
+        f"  {item.name} is {fixed[item.name]}, as in this run; its default is {item.default}"
+        for item in seen.arguments
+        if item.name in fixed and item.default not in (None, fixed[item.name])
+    ]
 
 
 def _metrics(seen: Probe) -> list[str]:

@@ -36,7 +36,8 @@ def probe(*words: str) -> tuple[Result, dict[str, Any]]:
 
 def test_a_folder_with_a_table_and_arrays(here: Path) -> None:
     shutil.copy(SCRIPTS / "followed" / "lightning_like.py", here)
-    _, found = probe("lightning_like.py", "--max_epochs", "2")
+    done, found = probe("lightning_like.py", "--", "--max_epochs", "2")
+    assert "max_epochs is 2, as in this run; its default is " in done.output
     assert found["outputs"] == "lightning_logs/version_*/"
     assert found["metrics"] == {
         "files": "metrics.csv",
