@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import ranking, scaling
+from benchmarks import ranking, reading, scaling
 from benchmarks.loglog import figure
 
 
@@ -29,6 +29,12 @@ def test_a_figure_has_a_line_for_each_series() -> None:
 def test_ranking(capsys: pytest.CaptureFixture[str]) -> None:
     assert ranking.main(["--runs", "3", "--shape", "20", "--times", "1", "--wait", "0"]) == 0
     assert capsys.readouterr().out.count("\n") == 7
+
+
+@pytest.mark.slow
+def test_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reading.main(["--rows", "50", "--times", "1"]) == 0
+    assert capsys.readouterr().out.count("\n") == 4
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from orchestrator.placement.concurrency.number_search import Measurement, SearchUp
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
@@ -281,6 +281,7 @@ def test_cores_are_shared_out() -> None:
     jitter=st.floats(0.0, 0.5),
     seed=st.integers(0, 100),
 )
+@example(gains=[2.0, *[1.0] * 5], most=4, trials=5, changes=[(109, 0)], jitter=0.0, seed=0)
 def test_it_ends_within_memory_at_a_level_that_it_measured(
     gains: list[float],
     most: int,
@@ -314,7 +315,10 @@ def test_it_ends_within_memory_at_a_level_that_it_measured(
         assert last.decision == "back"
         assert growth.limit <= last.at_once - 1
         ratios = {event.at_once: event.ratio for event in bench.events}
-        assert ratios[last.at_once] < 1.10 * ratios[growth.limit]
+        learned = growth.learned()
+        assert learned is not None
+        assert growth.limit <= learned["at_once"]  # memory may allow fewer now
+        assert ratios[last.at_once] < 1.10 * ratios[learned["at_once"]]
 
 
 def test_twice_as_many_are_tried_while_trials_cost_each_other_nothing() -> None:
