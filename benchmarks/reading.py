@@ -31,7 +31,11 @@ before, begun = peak(), time.perf_counter()
 {call}
 print(time.perf_counter() - begun, peak() - before)
 """
-OURS = ("from orchestrator.runs.curves import read_runs", "found = read_runs(path)")
+# Packages are imported before: pyarrow is what reads tables.
+OURS = (
+    "import pyarrow.csv\nfrom orchestrator.runs.curves import read_runs",
+    "found = read_runs(path)",
+)
 PANDAS = ("import pandas", "found = pandas.read_csv(path)")
 JSON = ("import json", "found = [json.loads(line) for line in path.open()]")
 LOGS = {"csv": PANDAS, "jsonl": JSON}
