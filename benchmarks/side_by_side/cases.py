@@ -22,6 +22,7 @@ NAN_AT, NAN_STEPS = 5, 60
 REST_TRIALS, REST_S = 8, 10.0
 KILLED_TRIALS = 6
 FEWER = 5
+REPORTS, FEWER_REPORTS = 5000, 100
 
 
 @contextmanager
@@ -83,6 +84,18 @@ def at_rest(tool: Tool, python: str, trials: int) -> Figures:
     return {"% of a core": 100 * used / REST_S, "MiB": memory}
 
 
+def reports(tool: Tool, python: str, trials: int) -> Figures:
+    """Measure how many reports a second are taken from a trial that does nothing else."""
+    settings = {"STEPS": REPORTS if tool.is_ours else FEWER_REPORTS}
+    with (
+        workplace() as folder,
+        ended(Run(tool, folder, 1, python=python, settings=settings)) as run,
+    ):
+        run.finish()
+        times = [event["time"] for event in run.events() if event["event"] == "report"]
+    return {"reports a second": (len(times) - 1) / (times[-1] - times[0])}
+
+
 def _cpu(processes: list[psutil.Process]) -> dict[int, float]:
     found = {}
     for process in processes:
@@ -142,6 +155,7 @@ def diverged(tool: Tool, python: str, trials: int) -> Figures:
 CASES: dict[str, tuple[str, Callable[[Tool, str, int], Figures]]] = {
     "one": ("One trial", one),
     "marginal": ("Many trials, two at once, ten reports each", marginal),
+    "reports": ("A trial that reports without pause", reports),
     "nan": ("Reports from NaN until the stop", diverged),
     "killed": ("Killed midway with SIGKILL, and its command given again", killed),
     "rest": ("What runs besides eight trials that pause", at_rest),

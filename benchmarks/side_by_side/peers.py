@@ -26,7 +26,7 @@ parameters: {{x: {{values: {values}}}}}
 TRAINER = "trainer: sweep_trainer:train"
 PROGRAM = """\
 program: script.py
-metrics: {pattern: 'step (?P<step>\\d+) val_loss (?P<val_loss>\\S+)'}
+metrics: {pattern: 'step (?P<step>\\d+) train_loss (?P<train_loss>\\S+) val_loss (?P<val_loss>.*)'}
 """
 
 

@@ -5,4 +5,4 @@ import sys
 import trial
 
 for step, loss in trial.losses(float(sys.argv[-1].rpartition("=")[2])):
-    print(f"step {step} train_loss {loss}", flush=True)
+    print(f"step {step} train_loss {loss} val_loss {loss}", flush=True)
