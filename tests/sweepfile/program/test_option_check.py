@@ -426,9 +426,32 @@ def evaluate(): ...
 """
 
 
+ALONE = """
+import click
+@click.command()
+@click.option('--lr', default=0.1)
+def main(lr): ...
+@click.command()
+@click.option('--depth', default=3)
+def other(depth): ...
+if __name__ == "__main__":
+    main()
+"""
+TYPER = """
+import typer
+app = typer.Typer()
+@app.command()
+def main(lr: float = 0.1): ...
+app()
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "text", "message"),
     [
+        (ALONE, "fixed: {lr: 0.1}", ""),  # two programs in one module
+        (TYPER, "fixed: {lr: 0.1}\nargs: auto", ""),  # the only command is the app
+        (GROUP + "import re\nre.match('a', 'a').group()\n", "fixed: {lr: 0.1}", "sub-commands"),
         (SUBCOMMANDS, "fixed: {lr: 0.1}", "has sub-commands (fit, test). Name one: command: "),
         (SUBCOMMANDS.replace("True", "False"), "fixed: {lr: 0.1}", "has sub-commands"),
         (SUBCOMMANDS, "fixed: {lr: 0.1}\ncommand: [python, p.py, fit, '${args}']", ""),
@@ -474,3 +497,12 @@ def test_macros_in_the_text_of_a_shell(command: str, message: str, tmp_path: Pat
     text = yaml.safe_dump({"command": command, "shell": True, "fixed": {"lr": 1}})
     found = problems(tmp_path, "", text)
     assert [message in one for one in found] == ([True] if message else [])
+
+
+def test_a_group_in_another_module_may_be_another_programs(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(GROUP)
+    script = (
+        "import argparse, tools\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--depth', type=int)\nprint(p.parse_args())\n"
+    )
+    assert problems(tmp_path, script, "fixed: {depth: 3}\n") == []

@@ -210,7 +210,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     is_complete &= kind not in ("", "environment", "params_file")
     if kind == "argparse":
         is_complete &= not _gives_parser_away(trees, calls)
-    commands = subcommands.names_of(trees)
+    commands = subcommands.names_of(trees[0], calls)
     may_be_closed = bool(trees[0].body) and is_closed and kind in ("", "params_file")
     return ScriptParser(
         tuple(found.values()),
@@ -219,9 +219,9 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         ignores_unknown="parse_known_args" in names or "ignore_unknown_options" in whole,
         reads_nothing=may_be_closed and _READERS.search(whole) is None,
         answers_help=_ANSWERS_HELP.search(whole) is not None,
-        has_subcommands=subcommands.has_any(trees, commands),
+        has_subcommands=bool(commands) or subcommands.has_any(trees, names),
         subcommands=commands,
-        requires_subcommand=bool(commands) and subcommands.is_required(trees),
+        requires_subcommand=bool(commands) and subcommands.is_required(trees[0]),
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
         params_file=params,
         variables=variables,
