@@ -11,7 +11,9 @@ from typing import Any
 from orchestrator.runs import RunDir, TrialRecord, read_reports
 
 MOST_COMPARED = 200
-"""With how many earlier trials one is compared."""
+"""How many trials are compared; a sweep of more has shown enough."""
+MOST_BYTES = 1 << 20
+"""Size of a log above which only the first two are read: the driver reads them."""
 
 _TIMES = re.compile(r"time|seconds?|sec$|speed|per_s|memory|eta")
 
@@ -46,6 +48,8 @@ class InertParameters:
 
     def ended(self, record: TrialRecord, run: RunDir) -> list[str]:
         """Take in a complete trial; return warnings."""
+        if len(self._earlier) >= MOST_COMPARED or (self._is_settled and _is_long(run)):
+            return []
         new = _reported(record, run)
         if new is None:
             return []
@@ -63,13 +67,19 @@ class InertParameters:
                     self._named |= suspected
                     warnings.append(_warning(suspected, earlier, new))
             self._is_settled = True
-        if len(self._earlier) < MOST_COMPARED:
-            self._earlier.append(new)
+        self._earlier.append(new)
         return warnings
 
     def _differing(self, one: _Reported, other: _Reported) -> set[str]:
         names = {*one.config, *other.config} - {self._seed}
         return {name for name in names if one.config.get(name) != other.config.get(name)}
+
+
+def _is_long(run: RunDir) -> bool:
+    try:
+        return run.metrics_file.stat().st_size > MOST_BYTES
+    except OSError:
+        return False
 
 
 def _reported(record: TrialRecord, run: RunDir) -> _Reported | None:

@@ -16,6 +16,7 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.analysis.table import compare
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.engine.driver.outcome import Outcome
+from orchestrator.engine.judging import inert_parameters
 from orchestrator.engine.judging.judge import Judge
 from orchestrator.engine.judging.program_watch import ProgramWatch, distance
 from orchestrator.engine.state.attempts import RunningAttempt
@@ -266,6 +267,16 @@ def test_an_option_that_changes_nothing_is_found_next_to_one_that_does(tmp_path:
         "wd seems to change nothing: trials 0 and 1 reported the same 2 values. "
         "Does the program read wd?"
     ]
+
+
+def test_long_logs_are_read_of_the_first_two_trials_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inert_parameters, "MOST_BYTES", 1)
+    grid = [({"lr": lr, "wd": wd}, [lr]) for wd, lr in ((1, 1), (1, 2), (2, 1), (2, 2))]
+    assert shown_by(tmp_path, *grid) == []
+    (tmp_path / "again").mkdir()
+    assert shown_by(tmp_path / "again", ({"lr": 1}, [0.5]), ({"lr": 2}, [0.5])) != []
 
 
 def test_an_option_that_changes_something_somewhere_is_no_warning(tmp_path: Path) -> None:
