@@ -88,7 +88,8 @@ def source_of(metric: Metric) -> str:
         digest = hashlib.sha256(file.read_bytes())
         beside = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
         for path in sorted({path for path in beside if path and path.endswith(".py")}):
-            if Path(path).is_relative_to(file.parent):
+            # An environment may be below the user's folder; its packages are not the user's code.
+            if Path(path).is_relative_to(file.parent) and "site-packages" not in path:
                 digest.update(Path(path).read_bytes())
     except (OSError, TypeError):
         return ""
