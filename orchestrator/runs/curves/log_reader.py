@@ -52,7 +52,7 @@ class LoggedRun:
     config: Mapping[str, Any] = field(default_factory=dict)  # as far as it is known
     number: int | None = None
     state: str | None = None
-    failure: str = ""  # why one of our trials failed
+    failure: str = ""  # why one of our trials failed, or what a table of runs has as its state
     total_steps: float | None = None  # the last step that was planned, if known
     notes: tuple[str, ...] = ()  # on how the log was read
     last: Mapping[str, float] = field(default_factory=dict)  # of series that `reports` averages

@@ -35,7 +35,7 @@ _VALUES = ("value", "values", "objective")
 _ASIDE = ("rank", "tags", "sys", "system", "monitoring", "artifact", "target", "expected", "facts")
 _ASIDE_NAMES = frozenset((
     *("path", "sweep", "notes", "user", "created", "datetime start", "datetime complete", "logdir"),
-    *("start time", "end time", "experiment id", "warnings", "sweep", "checkpoint dir name"),
+    *("start time", "end time", "experiment id", "warnings", "checkpoint dir name"),
 ))  # fmt: skip
 _DURATIONS = frozenset(("runtime", "duration", "time total s", "fit time", "train runtime"))
 
@@ -68,7 +68,7 @@ def runs_in_file(path: Path) -> list[StoredRun]:
 
 def names_runs(path: Path) -> bool:
     """Return whether a file is a table whose rows are called runs, so certainly is no log."""
-    rows, _ = _rows(path, [first_lines(path)])
+    rows, _ = _rows(path, [first_lines(path)[:_SNIFFED]])
     return bool(rows) and _is_explicit(_names(rows), rows, _label(_names(rows), rows))
 
 

@@ -10,7 +10,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -107,9 +107,8 @@ def read_events(*paths: Path) -> list[LoggedRun]:
     series: dict[str, tuple[array[int], array[float]]] = {}
     for name, (times, steps, values) in found.items():
         kept = series[name] = array("q"), array("d")
-        order = sorted(range(len(times)), key=times.__getitem__) if len(paths) > 1 else steps
-        for index, each in enumerate(order):
-            place = each if len(paths) > 1 else index
+        order: Sequence[int] = range(len(times))
+        for place in sorted(order, key=times.__getitem__) if len(paths) > 1 else order:
             if kept[0] and kept[0][-1] >= steps[place]:
                 restarts += kept[0][-1] > steps[place]
                 while kept[0] and kept[0][-1] >= steps[place]:
