@@ -101,7 +101,7 @@ def _columns(report: Report) -> list[TableColumn]:
     runs, comparison = report.runs, report.comparison
     aims = [name for run in runs if run.row for name in run.row.targets]
     logged = {name for run in runs if run.row for name in run.row.logged}
-    others = sorted({name: 0 for run in runs for name in run.metrics}, key=logged.__contains__)
+    others = sorted((n for run in runs for n in run.metrics), key=logged.__contains__)
     metrics = list(dict.fromkeys([comparison.sort_by, *aims, *others]))  # recomputed ones first
     parameters = list(dict.fromkeys([*report.varied, *(n for run in runs for n in run.config)]))
     first_metrics = [name for name in metrics if any(name in run.metrics for run in runs)]

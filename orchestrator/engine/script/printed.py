@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from orchestrator.files.series_names import CAMEL, METRIC_WORDS, SPLIT_WORDS, SPLITS, is_state
@@ -50,8 +51,8 @@ _ENGLISH = frozenset((
     *("cost", "costs", "penalty", "violation", "violations", "residual", "residuals", "errors"),
     *("distance", "distances", "quality", "validity", "evidence", "agreement", "completeness"),
     *("purity", "stress", "profit", "utility", "spice", "spider", "comet", "helm", "meteor"),
-    *("far", "mad", "stress", "fitness", "per", "em", "ba", "ll", "hr", "undefined", "divergence"),
-    *("throughput", "fps", "latency", "losses", "scores", "rewards", "accuracies", "meteor"),
+    *("far", "mad", "fitness", "per", "em", "ba", "ll", "hr", "undefined", "divergence"),
+    *("throughput", "fps", "latency", "losses", "scores", "rewards", "accuracies"),
 ))  # fmt: skip
 _FILLERS = ("average", "avg", "set", "the", "of", "on", "in", "for", "at", "a", "an", "is",
             "current", "running", "epoch", "de", "d", "des", "la", "du")  # fmt: skip
@@ -250,9 +251,9 @@ def _is_other(phrase: str, plain: Collection[str]) -> bool:
     return is_state(phrase) or not _SETTINGS.isdisjoint(plain)
 
 
+@lru_cache(maxsize=4096)  # a program prints the same words again and again
 def _is_metric(word: str) -> bool:
-    is_short = word not in _ENGLISH and named_goal(word) is not None
-    return word in METRIC_WORDS or is_short
+    return word in METRIC_WORDS or (word not in _ENGLISH and named_goal(word) is not None)
 
 
 def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:

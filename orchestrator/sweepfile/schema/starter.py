@@ -269,16 +269,18 @@ def _text(head: Sequence[str], lines: Sequence[_Line], probed: Probed) -> str:
     if names and "epochs" not in names:
         line = next((each for each in lines if each.default is not None), lines[0])
         first = f"{_scalar(line.name)}: {_scalar('...' if line.default is None else line.default)}"
-    bounds = (
-        ("<= 0.05", "<= 0.5", "0.04") if probed.goal == "minimize" else (">= 0.9", ">= 0.5", "0.95")
-    )
+    bound, early, known = "<= 0.05", "<= 0.5", "0.04"
+    if probed.goal == "maximize":
+        bound, early, known = ">= 0.9", ">= 0.5", "0.95"
     more = _MORE.format(
         metric=probed.metric or "val_loss",
         budget=first,
         rate=rate,
         least=least,
         seeds=_seeds(names),
-        **dict(zip(("bound", "early", "known"), bounds, strict=True)),
+        bound=bound,
+        early=early,
+        known=known,
     )
     return "\n".join([*parts, "", more])
 
