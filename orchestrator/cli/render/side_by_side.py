@@ -31,8 +31,10 @@ LISTED = 12
 def render_runs(found: RunDiff, *, everything: bool = False) -> str:
     """Return two runs side by side as text."""
     lines = [f"{side}: {_about(run)}" for side, run in (("A", found.a), ("B", found.b))]
-    differ = plural(len(found.config), "parameter")
-    lines += ["", f"Config: {differ} differ, {found.n_same} are the same."]
+    one = len(found.config) == 1
+    differ = f"{plural(len(found.config), 'parameter')} {'differs' if one else 'differ'}"
+    same = f"{found.n_same} {'is' if found.n_same == 1 else 'are'} the same"
+    lines += ["", f"Config: {differ}, {same}."]
     if found.config:
         names = [clean(pair.name, LONGEST_CELL) for pair in found.config]
         cells = [

@@ -44,7 +44,7 @@ def test_two_trials_side_by_side(trials: Path, capsys: Capture) -> None:
         "A: results/demo/trials/0000-t0 (COMPLETE)",
         "B: results/demo/trials/0001-t1 (COMPLETE)",
     ]
-    assert "Config: 2 parameters differ, 1 are the same." in lines
+    assert "Config: 2 parameters differ, 1 is the same." in lines
     assert "lr 0.1 0.01" in lines
     assert "wd - 0.0001" in lines
     (mae,) = [line for line in lines if line.startswith("mae")]
