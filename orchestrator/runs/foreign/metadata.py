@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.files import jsonl, regular
 from orchestrator.runs.curves.cells import number
+from orchestrator.runs.foreign.run_files import GROUP_KEYS
 
 NEEDED = ("predictions.npy", "targets.npy")
 VALIDATION = ("val_predictions.npy", "val_targets.npy")
@@ -81,7 +82,7 @@ def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[s
 def data_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `metadata` states about its arrays, empty unless it names kind or groups."""
     data = metadata.get("data")
-    keys = ("kind", "groups", "val_groups")
+    keys = ("kind", *GROUP_KEYS)
     if isinstance(data, Mapping) and any(isinstance(data.get(key), str) for key in keys):
         return {str(key): value for key, value in data.items()}
     return {}

@@ -35,8 +35,8 @@ _ARRAY_KEYS = {
     **{role: ("", role) for role in ROLES},
     **{f"{split}_{role}": (split, role) for split in ("val", "train") for role in ROLES},
 }
-_GROUP_KEYS = ("groups", "val_groups", "train_groups")
-_TEXT_KEYS = (*_ARRAY_KEYS, *_GROUP_KEYS, "runs", "split", "metrics", "config", "logged")
+GROUP_KEYS = ("groups", "val_groups", "train_groups")
+_TEXT_KEYS = (*_ARRAY_KEYS, *GROUP_KEYS, "runs", "split", "metrics", "config", "logged")
 _KEYS = (*_TEXT_KEYS, "rate")
 
 
@@ -162,7 +162,7 @@ def read_manifest(path: Path) -> Manifest:
             raise UsageError(
                 f"{path}: {role}: the {own} {_OTHER[role]} are missing. Name both arrays."
             )
-    groups = {key: texts[key] for key in _GROUP_KEYS if key in texts}
+    groups = {key: texts[key] for key in GROUP_KEYS if key in texts}
     if split != "test" and "groups" in groups:
         groups.setdefault(f"{split}_groups", groups["groups"])
     rate = raw.get("rate")
