@@ -96,6 +96,8 @@ def plain(value: Any) -> Any:
     libraries Python's; non-finite floats the strings ``"nan"``, ``"inf"``, ``"-inf"``; everything
     else, such as a path, its string.
     """
+    if type(value) is float:  # nearly all values of reports; tests for kinds take longer
+        return value if value - value == 0 else str(value)
     if isinstance(value, Mapping):
         return {_text(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, TextIO
 
+from orchestrator.divergence import DivergenceRule
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
 from orchestrator.errors import SweepError, TrialError
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 30.0
 
 # Reports that may be in transit unjudged. The rule that stops a diverging trial promises to act
-# within three reports, so a trial that reports faster than the driver judges has to wait for it.
+# within three reports, so a trial that reports faster than the driver judges has to wait for it,
+# unless the rule itself, applied here, finds nothing.
 WINDOW = 2
+CALM_WINDOW = 64
 
 
 class PipeChannel:
@@ -39,11 +42,17 @@ class PipeChannel:
 
     When the other end closes, the parent of this process is gone, and with it everything that could
     end this one: the whole process group is killed at once, with descendants that have left it.
+
+    Args:
+        rule: what can stop the trial, if nothing else can.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, rule: DivergenceRule | None = None) -> None:
         self._connection = connection
-        self._window = threading.Semaphore(WINDOW)
+        self._rule = rule
+        self._window = WINDOW if rule is None else CALM_WINDOW
+        self._unjudged = 0
+        self._judged = threading.Condition()
         self._stop = threading.Event()
         self._sending = threading.Lock()
         threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
@@ -54,10 +63,14 @@ class PipeChannel:
         return self._stop.is_set()
 
     def send(self, message: Message) -> None:
-        """Send one message; a report waits while `WINDOW` earlier ones are unjudged."""
+        """Send one message; a report waits while too many earlier ones are unjudged."""
         if message[0] == "report":
-            while not self._window.acquire(timeout=0.2) and not self.should_stop:
-                pass
+            with self._judged:
+                self._judged.wait_for(lambda: self._unjudged < self._window or self.should_stop)
+                self._unjudged += 1
+            if self._rule is not None:
+                is_calm = not self._rule.update(*message[1:]).stops and not self._rule.is_rising
+                self._window = CALM_WINDOW if is_calm else WINDOW
         with self._sending:
             try:
                 self._connection.send(message)
@@ -68,10 +81,12 @@ class PipeChannel:
         with suppress(EOFError, OSError):
             while True:
                 kind, *details = self._connection.recv()
-                if kind == "ack":
-                    self._window.release(details[0])
-                elif kind == "stop":
-                    self._stop.set()
+                with self._judged:
+                    if kind == "ack":
+                        self._unjudged -= details[0]
+                    elif kind == "stop":
+                        self._stop.set()
+                    self._judged.notify_all()
         kill_family(os.getpgrp())
 
 
@@ -83,8 +98,8 @@ def main(text: str, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # It was for our own start (see `process`); a script imports modules from its folder.
     os.environ.pop("PYTHONSAFEPATH", None)
-    channel = PipeChannel(connection)
     attempt = Attempt.from_json(text)
+    channel = PipeChannel(connection, attempt.rule and DivergenceRule(**attempt.rule))
     try:
         _redirect(attempt)
     except OSError as error:

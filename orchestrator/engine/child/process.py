@@ -82,6 +82,7 @@ class Attempt:
         gpu_bytes: all memory of its GPU (of several the smallest); None if unknown.
         from_checkpoint: its first attempt finds the checkpoint of the trial that it follows.
         stops_at_non_finite: a training loss that is not finite ends it at once.
+        rule: the arguments of the divergence rule, if nothing else can stop it; else None.
         new_schedule: it continues from another trial's checkpoint with its own schedule.
         private: what is written in `config` and `program` for a text that must not be, to that.
     """
@@ -101,6 +102,7 @@ class Attempt:
     gpu_bytes: int | None = None
     from_checkpoint: bool = False
     stops_at_non_finite: bool = False
+    rule: dict[str, Any] | None = None
     new_schedule: bool = False
     private: dict[str, str] = field(default_factory=dict, repr=False)
 

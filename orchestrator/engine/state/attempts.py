@@ -183,9 +183,23 @@ def for_child(
         folder=str(spec.path.parent),
         from_checkpoint=record.from_checkpoint,
         stops_at_non_finite=policy_for(spec).stops_at_once("non-finite"),
+        rule=_only_rule(spec, record),
         new_schedule=bool(record.change.get("new_schedule")),
         private=dict(spec.private),
     )
+
+
+def _only_rule(spec: Spec, record: TrialRecord) -> dict[str, Any] | None:
+    """Return the arguments of the divergence rule if nothing else can stop an attempt.
+
+    One that continues is judged with reports that its process does not know.
+    """
+    others = spec.divergence or spec.remedy or spec.early_terminate or spec.pruner != "none"
+    if others or record.attempt > 1 or record.from_checkpoint:
+        return None
+    metric = spec.metric
+    goal = {"metric": metric.name, "goal": metric.goal} if metric else {}
+    return {**goal, "phases": list(spec.phases)}
 
 
 def commit_of(folder: Path) -> str | None:

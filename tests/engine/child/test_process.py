@@ -139,6 +139,25 @@ def test_a_trial_waits_for_its_judges(tmp_path: Path) -> None:
     assert (kinds.count("report"), kinds[-1]) == (50, "done")
 
 
+@pytest.mark.parametrize(
+    ("shape", "logged"),
+    [
+        ("fall", 65),  # 64 unjudged, and one that waits
+        ("rise_late", 18),  # the rule stops it at 17
+    ],
+)
+def test_a_trial_that_nothing_stops_runs_ahead_of_its_judges(
+    tmp_path: Path, shape: str, logged: int
+) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=80, shape=shape)
+    process = TrialProcess(replace(attempt, rule={"metric": "val_loss", "goal": "minimize"}))
+    wait_until(lambda: len(jsonl.read(attempt.run_dir.metrics_file)) >= logged)
+    time.sleep(0.5)
+    assert len(jsonl.read(attempt.run_dir.metrics_file)) == logged
+    kinds = [message[0] for message in run_to_end(process)]
+    assert (kinds.count("report"), kinds[-1]) == (80, "done")
+
+
 def test_the_child_sees_no_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy", epochs=100, pause_s=0.1)
     process = TrialProcess(attempt)

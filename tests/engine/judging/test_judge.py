@@ -82,6 +82,7 @@ def test_the_policy_of_the_file(
     conductor = make_conductor(tmp_path, spec_of(tmp_path, divergence=policy))
     attempt = start(conductor, "1")
     assert attempt.stops_at_non_finite is (policy.get("non-finite") != "warn")
+    assert (attempt.rule is None) is bool(policy), "of another policy the child knows nothing"
     play(conductor, "1", values)
     assert conductor.is_ending("1") is ends
     end(conductor, "1")
