@@ -99,7 +99,8 @@ def main(text: str, connection: Connection) -> None:
     # It was for our own start (see `process`); a script imports modules from its folder.
     os.environ.pop("PYTHONSAFEPATH", None)
     attempt = Attempt.from_json(text)
-    channel = PipeChannel(connection, attempt.rule and DivergenceRule(**attempt.rule))
+    rule = None if attempt.rule is None else DivergenceRule(**attempt.rule)
+    channel = PipeChannel(connection, rule)
     try:
         _redirect(attempt)
     except OSError as error:

@@ -255,7 +255,7 @@ class _Script:
     def _look(self, command: Command) -> None:
         """Do what is due: stop, adopt, compare, report, show."""
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_look and (self._is_stopping or not self._run.should_stop):
             return
         self._stop_if_due(command, now)
         unfinished = self._lines.unfinished()
