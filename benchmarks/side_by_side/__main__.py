@@ -11,29 +11,30 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from benchmarks import ranking
 from benchmarks.side_by_side.cases import CASES, Figures
 from benchmarks.side_by_side.peers import TOOLS_COMPARED, install, python_of
 
 BASE = "sweep"
-REPEATED = ("one", "marginal")
+RANKING = "ranking"
 DEFAULT_PEERS = Path.home() / ".cache" / "sweep" / "peers"
 PACKAGES = ("ray", "optuna", "torch", "syne-tune", "hydra-core", "hydra-joblib-launcher", "guildai")
 
 
 def run_case(name: str, tools: list[str], peers: Path, trials: int, repeats: int) -> str:
     """Run a case in turn with all tools, again and again; return its table."""
-    title, measure = CASES[name]
+    case = CASES[name]
+    tools = [tool for tool in tools if tool in case.tools]
     found: dict[str, list[Figures]] = defaultdict(list)
     problems: dict[str, str] = {}
-    repeats = repeats if name in REPEATED else 1
-    for repeat in range(repeats):
+    for repeat in range(repeats if case.is_repeated else 1):
         for tool in tools:
-            chosen = TOOLS_COMPARED[tool]
+            chosen = case.tools[tool]
             python = sys.executable if chosen.is_ours else str(python_of(peers))
             if tool in problems:
                 continue
             try:
-                figures = measure(chosen, python, trials)
+                figures = case.measure(chosen, python, trials)
             except Exception as error:  # of any kind: a tool that fails is a row of the table
                 problems[tool] = f"{type(error).__name__}: {error}"
                 print(f"{name} {tool}: {problems[tool]}", file=sys.stderr, flush=True)
@@ -41,7 +42,7 @@ def run_case(name: str, tools: list[str], peers: Path, trials: int, repeats: int
             found[tool].append(figures)
             shown = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
             print(f"{name} {repeat + 1}/{repeats} {tool}: {shown}", file=sys.stderr, flush=True)
-    return table(title, {tool: found[tool] for tool in tools}, problems)
+    return table(case.title, {tool: found[tool] for tool in tools}, problems)
 
 
 def table(title: str, found: dict[str, list[Figures]], problems: dict[str, str]) -> str:
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=DEFAULT_PEERS, help="their environment")
     parser.add_argument("--install", action="store_true", help="install the others there first")
     parser.add_argument("--tools", nargs="*", default=list(TOOLS_COMPARED), metavar="NAME")
-    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
+    parser.add_argument("--cases", nargs="*", default=[*CASES, RANKING], choices=[*CASES, RANKING])
     parser.add_argument("--trials", type=int, default=60, help="of the case of many trials")
     parser.add_argument("--repeats", type=int, default=3, help="of the cases that measure times")
     given = parser.parse_args()
@@ -105,6 +106,9 @@ def main() -> None:
     tools = [name for name in given.tools if name in TOOLS_COMPARED]
     print(machine(given.peers))
     for case in given.cases:
+        if case == RANKING:
+            ranking.main([])
+            continue
         print(run_case(case, tools, given.peers, given.trials, given.repeats), flush=True)
 
 

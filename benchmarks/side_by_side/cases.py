@@ -7,14 +7,15 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from benchmarks.side_by_side.measure import Run, ended
-from benchmarks.side_by_side.peers import Tool, prepare
+from benchmarks.side_by_side.measure import TIMEOUT_S, Run, ended
+from benchmarks.side_by_side.peers import TOOLS_COMPARED, TRAININGS, Tool, prepare
 
 Figures = dict[str, float]
 
@@ -22,6 +23,7 @@ NAN_AT, NAN_STEPS = 5, 60
 REST_TRIALS, REST_S = 8, 10.0
 KILLED_TRIALS = 6
 FEWER = 5
+TRAININGS_RUN = 6
 REPORTS, FEWER_REPORTS = 5000, 100
 
 
@@ -96,6 +98,14 @@ def reports(tool: Tool, python: str, trials: int) -> Figures:
     return {"reports a second": (len(times) - 1) / (times[-1] - times[0])}
 
 
+def trainings(tool: Tool, python: str, trials: int) -> Figures:
+    """Measure trainings that take their time, two at once: seconds from the command to the end."""
+    with workplace() as folder, ended(Run(tool, folder, TRAININGS_RUN, python=python)) as run:
+        if code := run.process.wait(TIMEOUT_S):
+            raise RuntimeError(f"it ended with {code}:\n{run.output()[-2000:]}")
+        return {"end, s": time.time() - run.began}
+
+
 def _cpu(processes: list[psutil.Process]) -> dict[int, float]:
     found = {}
     for process in processes:
@@ -152,11 +162,29 @@ def diverged(tool: Tool, python: str, trials: int) -> Figures:
     return {"reports from NaN": max(steps) - NAN_AT + 1}
 
 
-CASES: dict[str, tuple[str, Callable[[Tool, str, int], Figures]]] = {
-    "one": ("One trial", one),
-    "marginal": ("Many trials, two at once, ten reports each", marginal),
-    "reports": ("A trial that reports without pause", reports),
-    "nan": ("Reports from NaN until the stop", diverged),
-    "killed": ("Killed midway with SIGKILL, and its command given again", killed),
-    "rest": ("What runs besides eight trials that pause", at_rest),
+@dataclass(frozen=True)
+class Case:
+    """What is measured of several tools.
+
+    Attributes:
+        measure: returns the figures of a tool, its interpreter and a number of trials.
+        is_repeated: True if it measures times.
+    """
+
+    title: str
+    measure: Callable[[Tool, str, int], Figures]
+    is_repeated: bool = False
+    tools: Mapping[str, Tool] = field(default_factory=lambda: TOOLS_COMPARED)
+
+
+CASES = {
+    "one": Case("One trial", one, is_repeated=True),
+    "marginal": Case("Many trials, two at once, ten reports each", marginal, is_repeated=True),
+    "trainings": Case(
+        "Six trainings of edc_weights, two at once", trainings, is_repeated=True, tools=TRAININGS
+    ),
+    "reports": Case("A trial that reports without pause", reports),
+    "nan": Case("Reports from NaN until the stop", diverged),
+    "killed": Case("Killed midway with SIGKILL, and its command given again", killed),
+    "rest": Case("What runs besides eight trials that pause", at_rest),
 }

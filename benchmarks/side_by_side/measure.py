@@ -18,7 +18,7 @@ import psutil
 from benchmarks.side_by_side.peers import ROOT, Tool
 
 MARK = "SIDE_BY_SIDE_LOG"
-_TIMEOUT_S = 600.0
+TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,21 @@ class Run:
 
     def finish(self) -> Timeline:
         """Wait for the end and return the times; `RuntimeError` if no trial reported."""
-        self.process.wait(_TIMEOUT_S)
+        self.process.wait(TIMEOUT_S)
         end = time.time()
         self._output.close()
         events = self.events()
-        output = Path(self._output.name).read_text(errors="replace")
+        output = self.output()
         reports = [event["time"] for event in events if event["event"] == "report"]
         ends = [event["time"] for event in events if event["event"] == "end"]
         if not reports or not ends:
             raise RuntimeError(f"no trial came to its end:\n{output[-2000:]}")
         after = [moment - self.began for moment in (reports[0], min(ends), max(ends), end)]
         return Timeline(*after, len(ends), output)
+
+    def output(self) -> str:
+        """Return what it has printed."""
+        return Path(self._output.name).read_text(errors="replace")
 
     def tree(self) -> list[psutil.Process]:
         """Return the processes of the tool and of its trials."""

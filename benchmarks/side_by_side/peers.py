@@ -21,13 +21,16 @@ version: 1
 name: side
 {what}
 metric: {{name: val_loss, goal: minimize}}
-parameters: {{x: {{values: {values}}}}}
+parameters: {{{name}: {{values: {values}}}}}
 """
 TRAINER = "trainer: sweep_trainer:train"
 PROGRAM = """\
 program: script.py
 metrics: {pattern: 'step (?P<step>\\d+) train_loss (?P<train_loss>\\S+) val_loss (?P<val_loss>.*)'}
 """
+
+EPOCHS = 60
+EDC = f"trainer: edc\nfixed: {{preset: small, loss: weighted_edc, epochs: {EPOCHS}}}"
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ def values(trials: int) -> list[float]:
     return [round(0.1 + index / 1000, 4) for index in range(trials)]
 
 
-def _sweep(what: str, *options: str) -> Callable[[str, int, int], list[str]]:
+def _sweep(what: str, *options: str, name: str = "x") -> Callable[[str, int, int], list[str]]:
     def command(python: str, trials: int, parallel: int) -> list[str]:
         # The file differs with the number of trials, so it is written when the tool runs.
-        text = SWEEP.format(what=what, values=values(trials)).replace("'", "'\"'\"'")
+        text = SWEEP.format(what=what, name=name, values=values(trials)).replace("'", "'\"'\"'")
         sweep = f"{python} -P -m orchestrator run side.yaml --plain --max-parallel {parallel}"
         script = f"printf '%s' '{text}' > side.yaml; exec {sweep} {' '.join(options)}"
         return ["sh", "-c", script]
@@ -70,9 +73,12 @@ def _script(name: str) -> Callable[[str, int, int], list[str]]:
     return lambda python, trials, parallel: [python, name, str(trials), str(parallel)]
 
 
-def _loop(python: str, trials: int, parallel: int) -> list[str]:
-    listed = "\\n".join(map(str, values(trials)))
-    return ["sh", "-c", f"printf '{listed}\\n' | xargs -P{parallel} -n1 {python} script.py"]
+def _loop(script: str) -> Callable[[str, int, int], list[str]]:
+    def command(python: str, trials: int, parallel: int) -> list[str]:
+        listed = "\\n".join(map(str, values(trials)))
+        return ["sh", "-c", f"printf '{listed}\\n' | xargs -P{parallel} -n1 {python} {script}"]
+
+    return command
 
 
 def _hydra(python: str, trials: int, parallel: int) -> list[str]:
@@ -102,7 +108,7 @@ TOOLS_COMPARED = {
         _sweep(TRAINER, "--inline"), parallel=False, isolates=False, is_ours=True
     ),
     "sweep, script": Tool(_sweep(PROGRAM, *PARALLEL), imports=True, is_ours=True),
-    "shell loop": Tool(_loop, imports=True, is_ours=True),
+    "shell loop": Tool(_loop("script.py"), imports=True, is_ours=True),
     "Ray Tune, function": Tool(_script("tune_function.py"), imports=True),
     "Ray Tune, reused actors": Tool(_script("tune_reused.py"), isolates=False),
     "Optuna alone": Tool(_script("optuna_alone.py"), isolates=False),
@@ -110,6 +116,12 @@ TOOLS_COMPARED = {
     "Hydra, joblib": Tool(_hydra, isolates=False),
     "Guild": Tool(_guild, parallel=False, imports=True),
 }
+
+TRAININGS = {
+    "sweep": Tool(_sweep(EDC, *PARALLEL, name="dropout"), is_ours=True),
+    "shell loop": Tool(_loop(f"training.py {EPOCHS}"), is_ours=True),
+}
+"""Ways to run trainings of `sweeps/edc_weights.yaml`."""
 
 
 def python_of(peers: Path) -> Path:
