@@ -20,6 +20,7 @@ CPU the RAM of all the trial's processes. A script, which the driver measures it
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -47,6 +48,8 @@ from orchestrator.sweepfile.model import Program
 GRACE_S = 10.0
 # A script's own time to end comes first, then that of the process which ends it.
 _EXTRA_S = 2.0
+# Reports that `poll` returns at most, so that a fast trial makes more while those are judged.
+_MOST_AT_ONCE = 32
 
 # Of the 107 bytes of a path to a socket, multiprocessing needs 32 after the temporary folder.
 LONGEST_TEMPORARY_PATH = 70
@@ -189,7 +192,7 @@ class TrialProcess:
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self.kill()
         wait([self._connection, self._process.sentinel], timeout_s)
-        messages = self._receive()
+        messages = self._receive(_MOST_AT_ONCE)
         over = is_last(messages)
         if over or not self._process.is_alive():
             messages += self._end(over)
@@ -228,10 +231,10 @@ class TrialProcess:
             messages.append(["failed", _how_it_ended(self._process.exitcode or 0)])
         return messages
 
-    def _receive(self) -> list[Message]:
-        messages = []
+    def _receive(self, most: float = math.inf) -> list[Message]:
+        messages: list[Message] = []
         with suppress(EOFError, OSError):
-            while self._connection.poll():
+            while len(messages) < most and self._connection.poll():
                 messages.append(self._connection.recv())
         return messages
 
