@@ -27,7 +27,8 @@ def run_case(name: str, tools: list[str], peers: Path, trials: int, repeats: int
     tools = [tool for tool in tools if tool in case.tools]
     found: dict[str, list[Figures]] = defaultdict(list)
     problems: dict[str, str] = {}
-    for repeat in range(repeats if case.is_repeated else 1):
+    repeats = repeats if case.is_repeated else 1
+    for repeat in range(repeats):
         for tool in tools:
             chosen = case.tools[tool]
             python = sys.executable if chosen.is_ours else str(python_of(peers))

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
 from benchmarks.side_by_side.measure import TIMEOUT_S, Run, ended
 from benchmarks.side_by_side.peers import TOOLS_COMPARED, TRAININGS, Tool, prepare
+from tests import fake_nvml
 
 Figures = dict[str, float]
 
@@ -63,26 +65,41 @@ def marginal(tool: Tool, python: str, trials: int) -> Figures:
 
 
 def at_rest(tool: Tool, python: str, trials: int) -> Figures:
-    """Measure what runs besides eight trials that pause: per cent of a core, and MiB."""
+    """Measure what runs besides eight trials that pause: per cent of a core, and MiB.
+
+    More trials than cores run at once on a card only, so there is one that the tools can ask about.
+    """
     settings = {"PAUSE_S": 600, "STEPS": 2}
-    with (
-        workplace() as folder,
-        ended(
-            Run(tool, folder, REST_TRIALS, python=python, parallel=REST_TRIALS, settings=settings)
-        ) as run,
-    ):
-        deadline = time.monotonic() + 120
-        while len(run.events()) < (REST_TRIALS if tool.parallel else 1):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the trials do not start")
-            time.sleep(0.5)
-        time.sleep(REST_S)
-        own = {event["pid"] for event in run.events()}
-        others = [process for process in run.tree() if process.pid not in own]
-        before = _cpu(others)
-        time.sleep(REST_S)
-        used = sum(after - before[pid] for pid, after in _cpu(others).items())
-        memory = sum(map(_bytes, others)) / 2**20
+    with workplace() as folder, TemporaryDirectory() as library:
+        card = fake_nvml.build(Path(library))
+        card.write([fake_nvml.Card(81920)])
+        env = card.env(SWEEP_LEASES=str(Path(library, "leases")))
+        run = Run(
+            tool,
+            folder,
+            REST_TRIALS,
+            python=python,
+            parallel=REST_TRIALS,
+            settings=settings,
+            env=env,
+        )
+        with ended(run):
+            return _resting(tool, run)
+
+
+def _resting(tool: Tool, run: Run) -> Figures:
+    deadline = time.monotonic() + 120
+    while len(run.events()) < (REST_TRIALS if tool.parallel else 1):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the trials do not start")
+        time.sleep(0.5)
+    time.sleep(REST_S)
+    own = {event["pid"] for event in run.events()}
+    others = [process for process in run.tree() if process.pid not in own]
+    before = _cpu(others)
+    time.sleep(REST_S)
+    used = sum(after - before[pid] for pid, after in _cpu(others).items())
+    memory = sum(map(_bytes, others)) / 2**20
     return {"% of a core": 100 * used / REST_S, "MiB": memory}
 
 

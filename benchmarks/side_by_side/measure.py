@@ -45,11 +45,12 @@ class Run:
         python: str,
         parallel: int = 2,
         settings: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = folder / "events.jsonl"
         self._output = (folder / "output.txt").open("ab")
         env = {
-            **os.environ,
+            **(env or os.environ),
             MARK: str(self.log),
             "RAY_USAGE_STATS_ENABLED": "0",
             "SYNETUNE_FOLDER": str(folder / "syne"),

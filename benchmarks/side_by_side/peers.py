@@ -22,6 +22,7 @@ name: side
 {what}
 metric: {{name: val_loss, goal: minimize}}
 parameters: {{{name}: {{values: {values}}}}}
+resources: {{gpu_memory: 1GB}}
 """
 TRAINER = "trainer: sweep_trainer:train"
 PROGRAM = """\

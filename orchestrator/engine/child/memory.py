@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from orchestrator.files import MIB, to_mib
-from orchestrator.placement.hardware import family
+from orchestrator.placement.hardware import members
 
 CONTEXT_BYTES = 512 * MIB
 """What CUDA takes on a GPU besides torch's allocator if the driver does not report it: the context
@@ -29,7 +29,7 @@ def tree_bytes(pid: int) -> int:
     they hold together is measured only from time to time.
     """
     together = peak = 0
-    for member in _descendants(pid) or family([pid]):
+    for member in members(pid):
         with suppress(psutil.Error):  # it has ended
             process = psutil.Process(member)
             try:
@@ -42,17 +42,6 @@ def tree_bytes(pid: int) -> int:
             if found := _PEAK.search(status):
                 peak = max(peak, int(found[1]) << 10)
     return max(together, peak)
-
-
-def _descendants(pid: int) -> list[int]:
-    """Return a process and its descendants as Linux lists them, in a moment; empty without that."""
-    found = [pid]
-    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-        for member in found:
-            for task in Path(f"/proc/{member}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-        return found
-    return []
 
 
 def _torch_on_gpu() -> Any:

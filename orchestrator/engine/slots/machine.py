@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from orchestrator.engine.child.memory import tree_bytes
 from orchestrator.placement import Device, Host, Plan, Policy
 from orchestrator.placement.concurrency import Window
-from orchestrator.placement.hardware import HostReader, Reader, choose, family, pids_comparable
+from orchestrator.placement.hardware import (
+    HostReader,
+    Reader,
+    choose,
+    family,
+    members,
+    pids_comparable,
+)
 
 
 class Machine:
@@ -54,7 +61,7 @@ class Machine:
 
     def family(self, pid: int | None = None) -> frozenset[int]:
         """Return a process (None for this one) and all its descendants."""
-        return family([os.getpid() if pid is None else pid])
+        return family([os.getpid()]) if pid is None else members(pid)
 
     def tree_bytes(self, pid: int) -> int:
         """Return the RAM of a process and all its descendants."""

@@ -5,6 +5,7 @@ from .host import HostReader as HostReader
 from .neighbours import (
     Ours as Ours,
     family as family,
+    members as members,
     pids_comparable as pids_comparable,
     who_computes as who_computes,
 )

@@ -14,6 +14,7 @@ from orchestrator.placement.hardware.neighbours import (
     DRIVER_KEEPS_BYTES,
     Ours,
     family,
+    members,
     pids_comparable,
     who_computes,
 )
@@ -125,7 +126,7 @@ def test_a_familys_processes_are_found() -> None:
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert {os.getpid(), parent.pid, child} <= family([os.getpid()])
-    assert family([parent.pid]) == {parent.pid, child}
+    assert family([parent.pid]) == members(parent.pid) == {parent.pid, child}
     assert os.getppid() not in family([os.getpid()])
     parent.communicate("\n")
 
@@ -133,7 +134,7 @@ def test_a_familys_processes_are_found() -> None:
 def test_a_family_of_a_process_that_has_ended() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert family([gone.pid]) == {gone.pid}
+    assert family([gone.pid]) == members(gone.pid) == {gone.pid}
     assert family([]) == frozenset()
 
 

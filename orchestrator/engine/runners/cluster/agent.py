@@ -37,7 +37,7 @@ from orchestrator.engine.runners.cluster.fence import AgentLease, clock
 from orchestrator.engine.runners.cluster.fitting import environment
 from orchestrator.files import MIB
 from orchestrator.placement import CPU, Device, Host
-from orchestrator.placement.hardware import HostReader, Reader, family, pids_comparable
+from orchestrator.placement.hardware import HostReader, Reader, family, members, pids_comparable
 from orchestrator.placement.leases import Leases
 
 ANSWER_WITHIN_S = 0.5
@@ -331,7 +331,7 @@ class Agent:
                 self._host.oom_kills(),
                 pids_comparable(),
                 family([os.getpid(), *pids]),
-                {pid: family([pid]) for pid in pids},
+                {pid: members(pid) for pid in pids},
                 {pid: tree_bytes(pid) for pid in pids},
             )
             self._read_at = time.monotonic()
