@@ -13,7 +13,7 @@ from typing import Any
 
 DIVERGED = ("diverged_nan", "diverged_explosion", "diverged")
 MAXIMISED = ("max", "maximize", "maximise")
-OTHERS = ("lr", "grad_norm", "phase")
+KNOWN = ("values", "x", "columns", "tags", "train_loss", "val_loss")
 GZIP = b"\x1f\x8b"
 
 
@@ -162,8 +162,12 @@ def _cohort(raw: dict[str, Any]) -> str:
 
 def _others(raw: dict[str, Any]) -> dict[str, list[Any]]:
     more = raw.get("other")
-    every = {**(more if isinstance(more, dict) else {}), **raw}
-    return {name: every[name] for name in OTHERS if isinstance(every.get(name), list)}
+    every = {**raw, **(more if isinstance(more, dict) else {})}
+    return {
+        name: series
+        for name, series in every.items()
+        if isinstance(series, list) and name not in KNOWN
+    }
 
 
 def _number(value: Any) -> float | None:

@@ -5,8 +5,9 @@ They are curves to test a rule with that nobody tuned it on: print more with ano
     python -m benchmarks.synthetic_curves --seed 7 --each 20 > curves.jsonl
     python -m benchmarks.divergence curves.jsonl
 
-Each kind is one function: it draws a curve and returns its series and the onset of its divergence,
-None if it is healthy. The kind is in the field `repo`, so that figures can be given by kind.
+Each kind is one function, here or in `raised_losses`: it draws a curve and returns its series and
+the onset of its divergence, None if it is healthy. The kind is in the field `repo`, so that figures
+can be given by kind.
 """
 
 from __future__ import annotations
@@ -19,25 +20,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Random = np.random.Generator
-Series = NDArray[np.float64]
-Drawn = tuple[dict[str, Any], int | None]
-"""Fields of the curve (``values`` and others of the same length), and the onset."""
-
-
-def falling(rng: Random, length: int, first: float = 1.0, share: float | None = None) -> Series:
-    """Return a power law from `first` down to a share of it, without noise."""
-    share = rng.uniform(0.02, 0.4) if share is None else share
-    steps = np.arange(length) / rng.uniform(2, max(3, length / 8))
-    return first * (share + (1 - share) * (1 + steps) ** -rng.uniform(0.7, 1.6))
-
-
-def noisy(rng: Random, values: Series, sigma: float | None = None) -> Series:
-    """Return the values with multiplicative noise."""
-    sigma = rng.choice([0.003, 0.01, 0.03]) if sigma is None else sigma
-    return values * np.exp(sigma * rng.standard_normal(len(values)))
+from benchmarks.drawing import Drawn, Random, falling, noisy
+from benchmarks.raised_losses import KEPT_BACK, LOOKED_AT
 
 
 def _length(rng: Random) -> int:
@@ -296,10 +281,12 @@ KINDS: dict[str, tuple[Callable[[Random], Drawn], ...]] = {
         *(dead_network, relapse, slow_rise, sudden_nan, explosion, late_jump),
         *(rises_from_the_start, lost_batches, stuck_after_a_spike, lost_likelihood),
         collapsed_accuracy,
+        *(*LOOKED_AT["diverged"], *KEPT_BACK["diverged"]),
     ),
     "healthy": (
         *(smooth, batches, spikes, physics, warm_restarts, warm_up_transient, curriculum),
         *(loss_weights, overfits, from_zero, negative, rewards, two_runs, bumps),
+        *(*LOOKED_AT["healthy"], *KEPT_BACK["healthy"]),
     ),
 }
 

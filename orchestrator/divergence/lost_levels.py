@@ -7,12 +7,11 @@ thresholds were set on real curves; `python -m benchmarks.divergence` measures w
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from orchestrator.divergence.companions import Companions
 from orchestrator.divergence.excursion import Excursion
-from orchestrator.divergence.series import Series, Standing, Streak, in_a_row, number
-from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
+from orchestrator.divergence.series import Opening, Series, Standing, Streak
+from orchestrator.divergence.symptom import CONTINUE, Verdict, verdict_on
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss that is this many times its first and its best value explodes."""
@@ -48,6 +47,10 @@ REPORTS = {
 PATIENCE = {"all": 0.02, "half": 0.02, "relapse": 0.02, "sustained": 0.2}
 """And at least for this fraction of all reports so far: waiting costs a long run little."""
 
+GRADUAL = 5.0
+"""A rise is gradual if it is so many times its steepest part from one report to the next."""
+
+HALF_BACK = 0.5
 RISING_FACTOR = 0.2
 """A loss that never fell below its first value rises if it is this fraction above it."""
 
@@ -87,12 +90,6 @@ NOISY = 0.15
 SETTLING = 7
 """A loss that starts at 0 is judged from this report on."""
 
-OPENING = 3
-SAME = 0.02
-SAME_OF_SPREAD = 0.3
-"""Another run begins in the same log if that many reports repeat the first ones: they differ by
-less than the fraction of their size and of the spread of the first ones."""
-
 
 class JudgedSeries:
     """The deciding series of a run and all conditions over it, fed report by report.
@@ -116,11 +113,14 @@ class JudgedSeries:
         self._last: tuple[int, float] | None = None
         self._lost = {condition: Streak() for condition in REPORTS}
         self._rising = Streak()
-        self._opening: list[float] = []
-        self._latest: deque[float] = deque(maxlen=OPENING)
+        self._risen_to = -math.inf
+        self._meant = Streak()
+        self._opening = Opening()
         self._excursion = Excursion()
         self._settling = 0
         self._count = 0
+        self._raised = math.inf  # it may be raised on purpose while above this
+        self._before: dict[str, float] = {}  # other series, before anything was suspected
         self._was_well = False  # validation, before anything was suspected
 
     @property
@@ -146,9 +146,9 @@ class JudgedSeries:
         oriented = self.sign * value
         if others.rate_restarts:
             self._renew(Series(self._series.first))
-        if self._begins_again(oriented):
+        if self._opening.repeats(oriented):
             self._renew(Series())
-            for earlier in self._opening:
+            for earlier in self._opening.values:
                 self._series.add(earlier, suspected=False)
             return CONTINUE
         if self._settles(oriented):
@@ -164,18 +164,6 @@ class JudgedSeries:
             self._was_well = others.is_validation_well
         return verdict
 
-    def _begins_again(self, value: float) -> bool:
-        """Return whether the last reports repeat the first ones: another run in the same log."""
-        self._latest.append(value)
-        if len(self._opening) < OPENING:
-            self._opening.append(value)
-            return False
-        spread = max(self._opening) - min(self._opening)
-        return all(
-            abs(now - then) <= min(SAME * abs(then), SAME_OF_SPREAD * spread)
-            for now, then in zip(self._latest, self._opening, strict=True)
-        )
-
     def _restart(self, step: int) -> None:
         """Start over, because the log goes back to `step`: no verdict spans a restart.
 
@@ -190,8 +178,7 @@ class JudgedSeries:
 
     def start_over(self) -> None:
         """Forget what was before: the loss means something else from now on."""
-        self._opening.clear()
-        self._latest.clear()
+        self._opening = Opening()
         self._settling = 0
         self._renew(Series())
 
@@ -212,17 +199,38 @@ class JudgedSeries:
     @property
     def is_suspected(self) -> bool:
         """True while a condition that can stop the run holds."""
-        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
+        return self._excursion.count > 0
+
+    @property
+    def is_raised(self) -> bool:
+        """True while the loss is as high as it was raised, maybe on purpose."""
+        return self._raised < math.inf
 
     def _judge(self, standing: Standing, step: int, others: Companions) -> Verdict:
-        """Return what the gravest condition leads to; a rising loss is warned of once."""
+        """Return what the gravest condition leads to; warnings are given once."""
         condition = self._lost_by(standing, step, others)
         self._rising.feed(rises(standing) and not others.is_climbing, step)
+        if standing.value < self._raised:
+            self._raised = math.inf
         if condition is not None:
-            return self._verdict(condition, self._lost[condition], standing)
-        if self._rising.count in (RISING_REPORTS, RISING_LOST):
-            return self._verdict("rising", self._rising, standing)
+            return verdict_on(self, condition, self._lost[condition], standing)
+        if self._meant.count >= REPORTS["sustained"]:
+            return self._raise(standing)
+        if self._rising.count == RISING_REPORTS:
+            self._risen_to = standing.level
+            return verdict_on(self, "rising", self._rising, standing)
+        if self._rising.count == RISING_LOST and standing.level >= self._risen_to:
+            return verdict_on(self, "lost by rising", self._rising, standing)
         return CONTINUE
+
+    def _raise(self, standing: Standing) -> Verdict:
+        """Warn of a loss that may be raised on purpose; once it rises no more, start from there."""
+        verdict = CONTINUE if self.is_raised else verdict_on(self, "raised", self._meant, standing)
+        self._raised = min(self._raised, standing.best + SUSTAINED_LOST * standing.progress)
+        if self._excursion.rise_ended:
+            self._series.start_from_level()
+            self._clear()
+        return verdict
 
     def _lost_by(self, standing: Standing, step: int, others: Companions) -> str | None:
         """Return the first condition in `REPORTS` that has held for long enough."""
@@ -232,27 +240,31 @@ class JudgedSeries:
             if self.is_suspected:  # nearly all reports of nearly all runs pass here
                 self._clear()
             return None
+        if not self.is_suspected:
+            self._before = others.before()
         self._excursion.feed(standing.value, standing.best)
         is_far = is_losing and standing.value > RATIO_ABOVE_BEST * standing.best
         is_far |= is_losing and not standing.is_positive
+        is_lost = is_losing and not self._may_be_meant(standing, others)
         holds = {
             "explosion": is_exploding,
             "steep": is_exploding and explodes(standing, STEEP_FACTOR),
-            "all": is_far and standing.lost >= ALL_LOST,
-            "half": is_far and standing.lost >= HALF_LOST,
-            "relapse": is_losing and standing.lost >= HALF_LOST,
-            "stuck": is_losing and self._is_stuck(standing),
-            "sustained": is_losing,
+            "all": is_far and is_lost and standing.lost >= ALL_LOST,
+            "half": is_far and is_lost and standing.lost >= HALF_LOST,
+            "relapse": is_lost and standing.lost >= HALF_LOST,
+            "stuck": is_lost and self._is_stuck(standing),
+            "sustained": is_lost,
         }
         for condition, streak in self._lost.items():
             streak.feed(holds[condition], step)
+        self._meant.feed(is_losing and not is_lost, step)
         is_as_before = self._excursion.is_as_before and not is_exploding
         if is_as_before or self._excursion.returns_within(standing.count):
             return None
         if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
-        since = max(self._lost["explosion"].count, self._lost["sustained"].count)
-        is_excused = others.is_climbing
+        since = self._excursion.count
+        is_excused = others.is_climbing or others.moved_within(since)
         is_excused |= self._was_well and others.is_validation_well and others.val_age < since
         for condition, streak in self._lost.items():
             if is_excused and condition != "steep":
@@ -267,6 +279,24 @@ class JudgedSeries:
                 return condition
         return None
 
+    def _may_be_meant(self, standing: Standing, others: Companions) -> bool:
+        """Return whether the loss may have been raised on purpose.
+
+        A weight of the loss or a difficulty of the data that grows raises it gradually and by less
+        than half of its progress, or until it falls again; or steeply, and it comes down by more
+        than half of that; or another series gets better meanwhile.
+        """
+        if others.improved_on(self._before):
+            return True
+        steepest = standing.steepest - OUTSIDE * standing.detrended
+        # After two reports the median of three has followed a jump.
+        is_gradual = self._excursion.count > 2 and standing.excess >= GRADUAL * steepest
+        if is_gradual and self._excursion.has_turned:
+            return True
+        if is_gradual and standing.excess < HALF_LOST * standing.progress:
+            return True
+        return standing.lost < HALF_LOST and self._excursion.recovered >= HALF_BACK
+
     def _is_stuck(self, standing: Standing) -> bool:
         return (
             standing.is_positive
@@ -276,39 +306,9 @@ class JudgedSeries:
         )
 
     def _clear(self) -> None:
-        for streak in self._lost.values():
+        for streak in (*self._lost.values(), self._meant):
             streak.clear()
         self._excursion.clear()
-
-    def _verdict(self, condition: str, streak: Streak, standing: Standing) -> Verdict:
-        """Return what a condition leads to: all but a rising loss are fatal."""
-        numbers = {
-            "value": self.sign * standing.value,
-            "first": self.sign * standing.first,
-            "best": self.sign * standing.best,
-            "lost": standing.lost,
-            "noise": standing.noise,
-            "reports": float(streak.count),
-        }
-        value, first, best = (number(numbers[key]) for key in ("value", "first", "best"))
-        symptom = "lost progress"
-        if condition in ("explosion", "steep"):
-            symptom = "explosion"
-            times = "ten times" if condition == "steep" else "twice"
-            text = f"{value} is more than {times} its first value {first} and its best {best}"
-        elif condition == "rising":
-            symptom = "rising"
-            above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
-            share = f"{above:.0%}" if standing.first else number(above)
-            side = "below" if self.sign > 0 else "above"
-            text = f"{value} was never {side} its first value {first} and is {share} worse than it"
-        else:
-            share = f"{min(standing.lost, 99.0):.0%}"
-            text = f"{value} has lost {share} of its progress from {first} to {best}"
-        reason = f"{self.name} {text}{in_a_row(streak.count)} since step {streak.since}"
-        is_warning = condition == "rising" and streak.count < RISING_LOST
-        action: Action = "warn" if is_warning else "stop"
-        return Verdict(action, symptom, streak.since, reason, numbers)
 
 
 def explodes(standing: Standing, factor: float) -> bool:

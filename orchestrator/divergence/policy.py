@@ -81,14 +81,16 @@ class Policy:
     def apply(self, found: Verdict, *, loss_can_fall: bool = False) -> Verdict:
         """Return `found` with the action of the policy; `CONTINUE` if the policy ignores it.
 
-        A non-finite validation value that may be transient stays a warning whatever the policy.
+        A non-finite validation value that may be transient stays a warning whatever the policy, and
+        lost progress that may be meant does unless the policy names an action for it.
         """
         if found.symptom is None:
             return found
         choice = self.action(found.symptom, loss_can_fall=loss_can_fall)
         if choice == "ignore":
             return CONTINUE
-        if found.symptom == "non-finite" and found.action == "warn":
+        is_unsure = found.symptom == "lost progress" and found.symptom not in self.choices
+        if found.action == "warn" and (found.symptom == "non-finite" or is_unsure):
             return found
         return replace(found, action=choice)
 

@@ -22,14 +22,19 @@ In the order of gravity:
 4. Rising: a loss that was never below its first value and is a fifth above it is a warning after
    three reports in a row, and stops the run after twenty.
 
+A rise is only warned of if it may be meant, as when a weight of the loss or the difficulty of the
+data grows: it is gradual and costs less than half of the progress or has turned; or more than half
+of it has come back and less than half is lost; or another series gets better meanwhile.
+
 A loss that falls at a pace that brings it back to its best is recovering, and the run continues:
 spikes and warm restarts are as high for as long as a lost run. Neither is a transient within the
 first ten reports lost while it comes down, nor a log that repeats its first reports: another run
 begins there.
 
-Other series take part: while the learning rate still climbs in its warm-up, or validation is as
-good as ever, only a tenfold explosion stops a run; exploding gradients shorten the wait; a rate
-that starts again, or a new `phase`, lets the best value start over.
+Other series take part: while the learning rate still climbs in its warm-up, a logged weight of the
+loss changes, or validation is as good as ever, only a tenfold explosion stops a run; exploding
+gradients shorten the wait; a rate that starts again, or a new `phase`, lets the best value start
+over.
 
 A run that reports no training loss is judged by the sweep's metric, else by its validation loss,
 which alone only warns.
@@ -150,7 +155,7 @@ class DivergenceRule:
             return bool(self._fatal.count or self._non_finite)
         if found.symptom == "rising":
             return self.is_rising
-        return self._judged is not None and self._judged.is_suspected
+        return self._judged is not None and (self._judged.is_suspected or self._judged.is_raised)
 
     def spare(self) -> None:
         """Continue to judge a run that was found lost, because the policy keeps it running."""

@@ -7,18 +7,12 @@ constant time and memory.
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from orchestrator.files.series_names import is_rate, validation_rank
-
-_NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")
-_MEMORY = re.compile(r"(?:^|[_/.])(?:memory|mem|vram)(?:$|[_/.])")
 _RATE_PARAMETERS = ("lr", "learning_rate", "max_lr", "base_lr", "lr0", "optimizer.lr")
 
 NOISE_REPORTS = 20
@@ -33,18 +27,11 @@ LOG_NOISE = 6.0
 _LOG_FALL = 3.0
 """A positive loss that fell by this factor is also judged by its logarithm."""
 
-
-@lru_cache(maxsize=1024)
-def kind_of(name: str) -> str:
-    """Return ``"rate"``, ``"norm"``, ``"memory"`` or ``"val"`` (loss); empty for any other name."""
-    plain = name.lower()
-    if is_rate(name):
-        return "rate"
-    if _NORM.search(plain):
-        return "norm"
-    if _MEMORY.search(plain):
-        return "memory"
-    return "val" if validation_rank(name) is not None else ""
+OPENING = 3
+SAME = 0.02
+SAME_OF_SPREAD = 0.3
+"""Another run begins in the same log if that many reports repeat the first ones: they differ by
+less than the fraction of their size and of the spread of the first ones."""
 
 
 def rate_in(config: Mapping[str, Any]) -> tuple[str, float] | None:
@@ -163,6 +150,8 @@ class Standing:
         noise: report-to-report noise before anything was suspected; a trend adds to it.
         log_noise: the same of the logarithms.
         detrended: the same without the trend.
+        level: median of three consecutive reports before this one.
+        steepest: the largest rise of the level, from report to report, since the best.
     """
 
     count: int
@@ -173,6 +162,8 @@ class Standing:
     noise: float
     log_noise: float = 0.0
     detrended: float = 0.0
+    level: float = math.inf
+    steepest: float = 0.0
 
     @property
     def is_positive(self) -> bool:
@@ -231,6 +222,8 @@ class Series:
         self._differences = SlidingMedian(NOISE_REPORTS)
         self._log_differences = SlidingMedian(NOISE_REPORTS)
         self._detrended = Noise()
+        self._level = math.nan
+        self._steepest = 0.0
 
     @property
     def fell_by(self) -> float:
@@ -259,7 +252,13 @@ class Series:
             noise,
             _TO_SIGMA * self._log_differences.value,
             self._detrended.value,
+            self._level,
+            self._steepest,
         )
+
+    def start_from_level(self) -> None:
+        """Take its present level for its best, because it was raised to it."""
+        self._best, self._steepest = self._level, 0.0
 
     def add(self, value: float, *, suspected: bool) -> None:
         """Add a finite `value`; the noise does not change while anything is suspected."""
@@ -277,7 +276,31 @@ class Series:
         self._lowest = min(self._lowest, value)
         # Two values have no median that a third one could not refute.
         level = median(sorted(self._last_three)) if self._count > 2 else max(self._last_three)
-        self._best = min(self._best, level)
+        if level <= self._best:
+            self._best, self._steepest = level, 0.0
+        elif level - self._level > self._steepest:
+            self._steepest = level - self._level
+        self._level = level
+
+
+class Opening:
+    """The first values of a run, by which another run in the same log is recognized."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._latest: deque[float] = deque(maxlen=OPENING)
+
+    def repeats(self, value: float) -> bool:
+        """Process a finite value and return whether the last ones repeat the first ones."""
+        self._latest.append(value)
+        if len(self.values) < OPENING:
+            self.values.append(value)
+            return False
+        spread = max(self.values) - min(self.values)
+        return all(
+            abs(now - then) <= min(SAME * abs(then), SAME_OF_SPREAD * spread)
+            for now, then in zip(self._latest, self.values, strict=True)
+        )
 
 
 class Streak:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series import number, rate_in
+from orchestrator.divergence.series import Standing, Streak, in_a_row, number, rate_in
 
 Action = Literal["continue", "warn", "remedy", "stop"]
 Choice = Literal["stop", "warn", "remedy", "ignore"]
@@ -52,6 +52,53 @@ class Verdict:
 
 
 CONTINUE = Verdict()
+
+
+class Named(Protocol):
+    """A series with its name; its sign is -1.0 if it is maximized."""
+
+    name: str
+    sign: float
+
+
+def verdict_on(series: Named, condition: str, streak: Streak, standing: Standing) -> Verdict:
+    """Return what a condition on a series leads to, with the numbers behind it.
+
+    Args:
+        series: what was judged.
+        condition: of `lost_levels.REPORTS`, ``"raised"``, ``"rising"`` or ``"lost by rising"``.
+        streak: for how long it has held.
+        standing: the last report.
+    """
+    sign = series.sign
+    numbers = {
+        "value": sign * standing.value,
+        "first": sign * standing.first,
+        "best": sign * standing.best,
+        "lost": standing.lost,
+        "noise": standing.noise,
+        "reports": float(streak.count),
+    }
+    value, first, best = (number(numbers[key]) for key in ("value", "first", "best"))
+    symptom = "lost progress"
+    if condition in ("explosion", "steep"):
+        symptom = "explosion"
+        times = "ten times" if condition == "steep" else "twice"
+        text = f"{value} is more than {times} its first value {first} and its best {best}"
+    elif condition in ("rising", "lost by rising"):
+        symptom = "rising"
+        above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
+        share = f"{above:.0%}" if standing.first else number(above)
+        side = "below" if sign > 0 else "above"
+        text = f"{value} was never {side} its first value {first} and is {share} worse than it"
+    else:
+        share = f"{min(standing.lost, 99.0):.0%}"
+        text = f"{value} has lost {share} of its progress from {first} to {best}"
+    reason = f"{series.name} {text}{in_a_row(streak.count)} since step {streak.since}"
+    if condition == "raised":
+        reason += "; it may be meant, as if a weight of the loss or the difficulty grows"
+    action: Action = "warn" if condition in ("raised", "rising") else "stop"
+    return Verdict(action, symptom, streak.since, reason, numbers)
 
 
 @dataclass(frozen=True)

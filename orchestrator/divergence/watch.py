@@ -26,7 +26,6 @@ from dataclasses import replace
 from orchestrator.divergence.policy import GRAVITY, Patience, Policy
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series import kind_of
 from orchestrator.divergence.symptom import (
     Detector,
     Observation,
@@ -34,7 +33,12 @@ from orchestrator.divergence.symptom import (
     Verdict,
 )
 from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.files.series_names import best_validation_name, is_validation, training_rank
+from orchestrator.files.series_names import (
+    best_validation_name,
+    is_validation,
+    kind_of,
+    training_rank,
+)
 
 
 def finding_key(found: Verdict) -> str:

@@ -47,6 +47,15 @@ _STATES = frozenset((
     *("momentum", "flos"),
 ))  # fmt: skip
 
+_NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")
+_MEMORY = re.compile(r"(?:^|[_/.])(?:memory|mem|vram)(?:$|[_/.])")
+# A weight in the loss, or how hard the data is.
+_WEIGHTS = frozenset((
+    *("weight", "coef", "coeff", "beta", "lambda", "annealing", "difficulty", "curriculum"),
+    *("stage", "sparsity"),
+))  # fmt: skip
+_NO_WEIGHTS = frozenset(("decay", "norm", "grad", "gradient", "loss", "mean", "std", "max", "min"))
+
 _SO_FAR = frozenset(("best", "final"))
 _PARTS = frozenset(("precision", "recall", "fps", "throughput"))
 
@@ -154,6 +163,22 @@ def is_rate(name: str) -> bool:
 def is_state(name: str) -> bool:
     """Return whether `name` is a rate, a time, a norm or the like, not the quality of a model."""
     return is_rate(name) or not _STATES.isdisjoint(words(name))
+
+
+@lru_cache(maxsize=4096)
+def kind_of(name: str) -> str:
+    """Return ``"rate"``, ``"norm"``, ``"memory"``, ``"val"`` (loss), ``"weight"``; else ""."""
+    plain = name.lower()
+    if is_rate(name):
+        return "rate"
+    if _NORM.search(plain):
+        return "norm"
+    if _MEMORY.search(plain):
+        return "memory"
+    parts = set(words(name))
+    if parts & _WEIGHTS and not parts & _NO_WEIGHTS:
+        return "weight"
+    return "val" if validation_rank(name) is not None else ""
 
 
 def ranking_order(name: str, *, has_goal: bool) -> tuple[bool, bool, bool, int, bool, bool, int]:

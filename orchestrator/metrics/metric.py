@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import SweepError
+from orchestrator.files.direction import Goal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-Goal = Literal["minimize", "maximize"]
 
 _RESAMPLED = {
     "sums": "sums over samples",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.metrics.direction import named_goal
+from orchestrator.files.direction import named_goal
 from orchestrator.metrics.metric import Metric
 
 OWN = "own_metrics"

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import discover
+from orchestrator.files.direction import Goal, named_goal
 from orchestrator.files.series_names import SPLIT_WORDS
-from orchestrator.metrics.direction import named_goal
-from orchestrator.metrics.metric import ArrayProblem, Goal, Metric, Pair
+from orchestrator.metrics.metric import ArrayProblem, Metric, Pair
 from orchestrator.metrics.own import OWN, own_metric, own_named, source_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import divergence as benchmark
 from benchmarks.curves import curve_of
 from benchmarks.synthetic_curves import KINDS, synthetic
-from orchestrator.divergence import Verdict, Watch
+from orchestrator.divergence import Policy, Verdict, Watch
 from orchestrator.divergence.rule import DivergenceRule
 
 FELL = [0.9**n for n in range(30)]
@@ -108,3 +108,55 @@ def test_made_up_curves_are_the_same_for_a_seed_and_judged_well(label: str) -> N
 def test_a_type_of_values() -> None:
     report: Mapping[str, float] = {"train_loss": 1.0, "lr": math.nan, "grad_norm": math.inf}
     assert not DivergenceRule().update(0, report).stops
+
+
+RAMP = [min(1.0, max(0.0, (n - 40) / 20)) for n in range(100)]
+RECONSTRUCTION = [0.3 + 1.7 * 0.92**n for n in range(100)]
+
+
+def warned(losses: Sequence[float], **others: Sequence[float]) -> set[str]:
+    rule, found = DivergenceRule(), set()
+    for step, loss in enumerate(losses):
+        more = {name: series[step] for name, series in others.items()}
+        verdict = rule.update(step, {"train_loss": loss, **more})
+        assert not verdict.stops, verdict.reason
+        found.add(verdict.symptom or "")
+    return found - {""}
+
+
+def test_a_gradual_rise_that_ends_is_only_warned_of() -> None:
+    annealed = [one + 0.5 * weight for one, weight in zip(RECONSTRUCTION, RAMP, strict=True)]
+    assert warned(annealed) == {"lost progress"}
+    lost = [one + 0.1 * max(0, n - 40) for n, one in enumerate(RECONSTRUCTION)]
+    assert judged(lost)[1].symptom == "lost progress", "it rises past its first value"
+    at_once = [one + 0.5 * (n >= 40) for n, one in enumerate(RECONSTRUCTION)]
+    assert judged(at_once)[0] is not None
+
+
+def test_harder_data_may_raise_the_loss_each_time() -> None:
+    stages = [low + (1.9 - low) * 0.8**n for low in (0.2, 0.4, 0.6, 0.8) for n in range(40)]
+    assert warned(stages) == {"lost progress"}
+    assert judged([*stages, *[2.5] * 30])[1].symptom == "lost progress", "another jump, which stays"
+
+
+def test_what_rises_while_another_series_gets_better_is_only_warned_of() -> None:
+    at_once = [one + 1.2 * (n >= 40) for n, one in enumerate(RECONSTRUCTION)]
+    assert judged(at_once)[0] is not None
+    assert warned(at_once, accuracy=[1 - one / 2 for one in RECONSTRUCTION]) == {"lost progress"}
+    assert warned(at_once, train_rec_loss=RECONSTRUCTION) == {"lost progress"}
+    worse = [*(1 - one / 2 for one in RECONSTRUCTION[:40]), *[0.1] * 60]
+    assert judged(at_once, accuracy=worse)[0] is not None
+    assert judged(at_once, throughput=list(range(100)))[0] is not None
+    assert not warned(at_once, kl_weight=[1.0 * (n >= 40) for n in range(100)])
+
+
+def test_the_policy_decides_what_may_be_meant() -> None:
+    annealed = [one + 0.5 * weight for one, weight in zip(RECONSTRUCTION, RAMP, strict=True)]
+
+    def actions(policy: Policy) -> list[str]:
+        watch = Watch(policy=policy)
+        seen = [watch.update(n, {"train_loss": loss}) for n, loss in enumerate(annealed)]
+        return [one.action for found in seen for one in found if one.symptom == "lost progress"]
+
+    assert actions(Policy()) == ["warn"]
+    assert actions(Policy.of({"lost progress": "stop"}))[0] == "stop"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series import kind_of
+from orchestrator.files.series_names import kind_of
 
 RELATIVE = 0.02
 """Fraction of a rate by which a log may differ from its schedule: logs are rounded."""

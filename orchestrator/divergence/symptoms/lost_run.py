@@ -52,6 +52,12 @@ def _advise_non_finite(found: Verdict, facts: RunFacts) -> Advice:
 
 
 def _advise_lost(found: Verdict, facts: RunFacts) -> Advice:
+    if found.action == "warn" and "may be meant" in found.reason:
+        return Advice(
+            "a weight of the loss or the difficulty grows, or the learning rate is too high",
+            ("if it is meant, declare it as `phases`; else " + facts.scale_rate(0.1),),
+            ("do not stop the run for this alone",),
+        )
     change = [facts.scale_rate(0.1), *facts.clip_gradients()]
     cause = "the learning rate is too high for this loss"
     if facts.rate_rose() and facts.rate and facts.rate_at_best:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from orchestrator.files.series_names import SPLIT_WORDS
-from orchestrator.metrics.metric import Goal
+
+Goal = Literal["minimize", "maximize"]
 
 _LOWER: Final = (
     # losses and errors
