@@ -245,7 +245,7 @@ class JudgedSeries:
         self._excursion.feed(standing.value, standing.best)
         is_far = is_losing and standing.value > RATIO_ABOVE_BEST * standing.best
         is_far |= is_losing and not standing.is_positive
-        is_lost = is_losing and not self._may_be_meant(standing, others)
+        is_lost = is_losing and (self.sign < 0 or not self._may_be_meant(standing, others))
         holds = {
             "explosion": is_exploding,
             "steep": is_exploding and explodes(standing, STEEP_FACTOR),
@@ -284,7 +284,8 @@ class JudgedSeries:
 
         A weight of the loss or a difficulty of the data that grows raises it gradually and by less
         than half of its progress, or until it falls again; or steeply, and it comes down by more
-        than half of that; or another series gets better meanwhile.
+        than half of that; or another series gets better meanwhile. A maximized metric has no such
+        weight.
         """
         if others.improved_on(self._before):
             return True
