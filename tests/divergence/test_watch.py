@@ -159,6 +159,23 @@ def test_dead_from_the_start() -> None:
     assert watched(losses([*falling(10), *[0.1] * 10])) == []
 
 
+def test_a_noisy_loss_that_has_not_learned() -> None:
+    def found(values: Iterable[float], **more: list[float]) -> list[tuple[str, str]]:
+        reports = [
+            (n, {"train_loss": one, **{name: series[n] for name, series in more.items()}})
+            for n, one in enumerate(values)
+        ]
+        return [(one.symptom, one.reason) for one in diagnose(reports).findings]
+
+    guess = [2.29 - 0.02 * min(1, n / 10) + 0.012 * math.sin(12.9898 * n) for n in range(60)]
+    assert [one for one, _ in found(guess)] == ["has not learned"]
+    assert "a guess among 10 classes has 2.303" in found(guess)[0][1]
+    assert "from 2.266 since step 7" in found([9000.0, 90.0, 4.0, *guess[:50]])[0][1]
+    assert found([one - 0.004 * n for n, one in enumerate(guess)]) == []
+    assert found([*guess[:30], *(2.27 * 0.95**n for n in range(30))]) == [], "it has learned since"
+    assert found(guess[:40], val_loss=[2.3 * 0.97**n for n in range(40)]) == []
+
+
 def test_gradients_of_nothing() -> None:
     reports = [{"train_loss": 1.0 / (step + 1), "grad_norm": 0.0} for step in range(5)]
     assert symptoms(watched(reports)) == ["dead from the start"]

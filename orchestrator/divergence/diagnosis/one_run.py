@@ -29,10 +29,12 @@ _TARGET_REACHED = Symptom(
 )
 
 _CERTAINTY = ("sure", "likely", "possible")
-
 _OPPOSITES = (("raise", "lower"), ("or train for more", "stop early"), ("resume", "restart"))
 """How changes begin that contradict each other."""
-
+_INSTEAD_OF = {
+    "plateau": {"dead from the start", "rising", "has not learned"},
+    "has not learned": {"dead from the start", "rising"},
+}
 _UNMOVED = 9
 """Number of reports with one learning rate that are worth a hint."""
 
@@ -77,7 +79,7 @@ class Diagnosis:
         reports: number of reports that contain it.
         first: its first finite value.
         best: its best finite value, before the end of a run that was lost.
-        has_fallen: True if the loss has shown that it can fall.
+        has_fallen: whether the loss can fall.
         findings: gravest first, then the most certain; none contradicts one before it.
         targets: reported name → (its target, its best value, the first step that met it); the
             last two are None if it was not reported, or not met.
@@ -257,7 +259,7 @@ class _Later:
 
 def _is_part(found: Verdict, lost: Verdict) -> bool:
     """Return whether a note adds nothing to what ended the run."""
-    return found.symptom in (lost.symptom, "plateau", "dead from the start", "rising")
+    return found.symptom in (lost.symptom, *_INSTEAD_OF, "dead from the start", "rising")
 
 
 def _joined(findings: Sequence[Finding]) -> list[Finding]:
@@ -276,8 +278,8 @@ def _consistent(findings: Sequence[Finding]) -> Iterator[Finding]:
     given: list[str] = []
     symptoms = {finding.symptom for finding in findings}
     for finding in findings:
-        if finding.symptom == "plateau" and symptoms & {"dead from the start", "rising"}:
-            continue  # its remedy is the opposite
+        if symptoms & _INSTEAD_OF.get(finding.symptom, set()):
+            continue  # its remedy is the opposite, or the other says more
         change = tuple(
             text
             for text in finding.advice.change
