@@ -6,4 +6,5 @@ from .rule import (
 )
 from .series import fatal_value as fatal_value, number as number
 from .symptom import Verdict as Verdict
+from .symptoms.too_slow import is_forecast as is_forecast
 from .watch import Watch as Watch, finding_key as finding_key

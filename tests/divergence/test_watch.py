@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.divergence import DivergenceRule, Policy, Verdict, Watch
+from orchestrator.divergence import DivergenceRule, Policy, Verdict, Watch, is_forecast
 from orchestrator.divergence.diagnosis import diagnose
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.symptoms import all_symptoms
@@ -129,14 +129,28 @@ def test_too_slow_for_its_target() -> None:
     slow = [15 + 0.04 * step for step in range(100)]
     watch = Watch("val_psnr", "maximize", target=21.0, total_steps=100)
     said = watched(losses(slow, "val_psnr"), watch)
-    assert symptoms(said) == ["too slow"]
+    assert symptoms(said) == ["too slow"] * 3, "a forecast is renewed as the run goes on"
     assert "misses its target 21" in said[0].reason
     assert said[0].numbers["promised"] == pytest.approx(18.96, abs=0.1)
+    assert watch.standing() == []
 
 
 def test_a_run_on_its_way_to_the_target_is_not_too_slow() -> None:
     watch = Watch("val_psnr", "maximize", target=21.0, total_steps=100)
     assert watched(losses([15 + 0.08 * step for step in range(100)], "val_psnr"), watch) == []
+
+
+def test_only_the_last_forecast_stands_and_only_while_the_run_is_behind() -> None:
+    watch = Watch("val_psnr", "maximize", target=21.0, total_steps=100)
+    for step in range(60):
+        watch.update(step, {"val_psnr": 15 + 0.04 * step})
+    (found,) = watch.standing()
+    assert " at step 45 of 100; " in found.reason
+    assert is_forecast(found.reason)
+    assert watch.standing(is_over=True) == []
+    for step in range(60, 75):
+        watch.update(step, {"val_psnr": 17.4 + 0.2 * (step - 60)})
+    assert watch.standing() == [], "it has caught up"
 
 
 def test_nobody_calls_a_run_that_met_its_target_a_plateau() -> None:

@@ -120,6 +120,13 @@ def test_a_driver_that_was_killed_left_running_behind(tmp_path: Path) -> None:
     assert record.state_now(sweep) is SweepState.FINISHED
 
 
+def test_a_forecast_is_for_a_trial_that_runs() -> None:
+    forecast = "val_mae is 0.5 at step 30 of 100; at this pace it ends at 0.4 and misses its target"
+    record = TrialRecord(0, "a", {}, warnings=[forecast, "train_loss rises"])
+    assert record.warnings_now(runs=True) == record.warnings
+    assert record.warnings_now(runs=False) == ["train_loss rises"]
+
+
 def test_a_trials_record_is_no_sweeps_record(tmp_path: Path) -> None:
     TrialRecord(0, "a", {}).save(RunDir(tmp_path))
     assert SweepRecord.load(SweepDir(tmp_path)) is None

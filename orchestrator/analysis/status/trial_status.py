@@ -102,7 +102,7 @@ def read_trial(
         elapsed_s=None if started is None or until is None else max(0.0, until - started),
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
-        warnings=tuple(record.warnings),
+        warnings=tuple(record.warnings_now(runs=runs)),
         need=_need(record, stored),
     )
 

@@ -20,6 +20,11 @@ LEAST_REPORTS = 10
 LEAST_SHARE = 0.3
 """Fraction of all steps before which the pace is not judged: most curves are still steep."""
 
+RENEWED = 1.5
+"""A forecast is replaced by a new one after so many times the steps of its own."""
+
+_AT_THIS_PACE = "; at this pace it ends at "
+
 
 class Pace:
     """Extrapolate the best value to the last step at the speed of the second half of the reports.
@@ -39,6 +44,7 @@ class Pace:
         self._sign = sign
         self._best = math.inf
         self._bests = ThinnedPoints(KEPT)
+        self._found_at = 0.0
         self.found: Verdict | None = None
         self.is_behind = False
 
@@ -46,24 +52,23 @@ class Pace:
         """Process one finite value and return a note once it is too slow."""
         self._best = min(self._best, self._sign * value)
         self._bests.add(step, self._best)
-        if self._best <= self._target:
+        if self._best <= self._target or step >= total_steps:
             self.is_behind = False
             return None
-        if self._bests.count < LEAST_REPORTS:
-            return None
-        if step < LEAST_SHARE * total_steps or step >= total_steps:
+        if self._bests.count < LEAST_REPORTS or step < LEAST_SHARE * total_steps:
             return None
         promised = self._promise(step, total_steps)
         if promised is None:
             return None
         self.is_behind = promised > self._target
-        if self.found is not None or not self.is_behind:
+        if not self.is_behind or step < RENEWED * self._found_at:
             return None
+        self._found_at = step
         numbers = {"best": self._best, "promised": promised, "target": self._target}
         numbers = {key: self._sign * value for key, value in numbers.items()}
         best, end, goal = map(number, numbers.values())
         reason = (
-            f"{self._name} is {best} at step {step:g} of {total_steps:g}; at this pace it ends at "
+            f"{self._name} is {best} at step {step:g} of {total_steps:g}{_AT_THIS_PACE}"
             f"{end} and misses its target {goal}"
         )
         kept = self._bests.points
@@ -105,6 +110,11 @@ class TooSlow(Detector):
             (p for p in self._paces.values() if p.found and p.found.reason == found.reason), None
         )
         return pace is not None and pace.is_behind
+
+
+def is_forecast(warning: str) -> bool:
+    """Return whether a warning is a forecast, of use only while its run continues."""
+    return _AT_THIS_PACE in warning
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

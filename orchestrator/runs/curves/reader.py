@@ -99,7 +99,7 @@ def _trial(run: RunDir, lives: bool) -> LoggedRun:
         state=record.state_now(lives)[0].value,
         failure=(record.reason or "failed") if record.state is TrialState.FAIL else "",
         total_steps=planned if found.total_steps is None else found.total_steps,
-        notes=(*record.warnings, *found.notes),
+        notes=(*record.warnings_now(runs=False), *found.notes),
     )
 
 

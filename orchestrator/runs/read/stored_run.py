@@ -272,7 +272,8 @@ class StoredRun:
     @property
     def warnings(self) -> list[str]:
         """The warnings that the run recorded, and files that cannot be read."""
-        recorded = {"warnings": self.record.warnings} if self.record is not None else {}
+        record = self.record
+        recorded = {} if record is None else {"warnings": record.warnings_now(runs=False)}
         return [
             *foreign.warnings_of(recorded),
             *foreign.warnings_of(self.metadata),
