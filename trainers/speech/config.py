@@ -89,8 +89,8 @@ class Config:
     lr: float = parameter(0.02, "learning rate; the peak if a schedule changes it", low=0.0)
     eps: float = parameter(
         0.1,
-        "what Adam adds to the root of the second moment. Where it exceeds that root, the step is "
-        "lr/eps times the gradient, so lr and eps belong together",
+        "term that Adam adds to the root of the second moment. If it exceeds that root, the step "
+        "is lr/eps times the gradient, so lr and eps belong together",
         low=1e-16,
         high=10.0,
     )

@@ -83,20 +83,7 @@ def test_parameters_that_change_what_a_loss_means_are_marked() -> None:
     assert marked == {"mse_weight", "ssim_weight", "db_min", "db_max", "data_scale", "looks"}
 
 
-def test_every_parameter_metric_and_sweep_is_described() -> None:
+def test_every_metric_and_sweep_is_described() -> None:
     text = (ROOT / "docs" / "sar.md").read_text(encoding="utf-8")
-    for name, known in parameters(Config).items():
-        cells = [known.default, *(PRESETS[preset].get(name, "") for preset in PRESETS)]
-        row = " | ".join([f"`{name}`", *map(cell, cells)])
-        assert f"| {row} |" in text, f"docs/sar.md needs a row that begins with | {row} |"
     for name in (*metrics.GOALS, *(path.name for path in FILES)):
         assert f"`{name}`" in text, f"docs/sar.md: {name} is missing"
-
-
-def cell(value: object) -> str:
-    """Return a value as it stands in the table of parameters."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value
-    return "null" if value is None else f"{value:g}"

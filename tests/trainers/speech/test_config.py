@@ -57,19 +57,3 @@ def test_reported_metrics_carry_a_split_and_the_first_ranks() -> None:
         bare = name.removeprefix("val_")
         if name.startswith("val_") and name != "val_loss":
             assert METRICS[name].goal == metrics.GOALS[bare]
-
-
-def cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value == "" or isinstance(value, str):
-        return str(value)
-    return "null" if value is None else f"{value:g}" if value < 1e6 else str(value)
-
-
-@pytest.mark.parametrize("name", DECLARED)
-def test_every_parameter_is_described(name: str) -> None:
-    values = [DECLARED[name].default, *(PRESETS[preset].get(name, "") for preset in PRESETS)]
-    row = " | ".join([f"`{name}`", *map(cell, values)])
-    text = (ROOT / "docs" / "speech.md").read_text(encoding="utf-8")
-    assert f"| {row} |" in text, f"docs/speech.md needs a row that begins with | {row} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ import click
 
 from orchestrator.cli import options
 from orchestrator.cli.output import print_json
-from orchestrator.cli.render.text import Column, clean, draw, fit, number, numbers
+from orchestrator.cli.render.text import (
+    Column,
+    clean,
+    draw,
+    fit,
+    number,
+    numbers,
+    terminal_width,
+)
 from orchestrator.errors import UsageError
 from orchestrator.metrics import Metric, kind_names, known_metrics
 from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
@@ -127,12 +136,19 @@ def _parameters(schema: TrainerSchema) -> str:
     for preset, values in schema.presets.items():
         cells = [_value(values[item.name]) if item.name in values else "" for item in known]
         if any(cells):
-            columns.append(Column(preset, cells, 1))
-    columns += [
-        Column("takes", [_takes(item) for item in known], 1),
-        Column("what it is", [clean(item.help) for item in known], 2),
+            columns.append(Column(preset, cells))
+    columns.append(Column("takes", [_takes(item) for item in known]))
+    room = max(40, terminal_width() - sum(column.width + 2 for column in columns))
+    texts = [textwrap.wrap(clean(item.help), room) or [""] for item in known]
+    rows = zip(*(column.cells for column in columns), strict=True)
+    blank = ("",) * len(columns)
+    lines = [
+        (*(cells if index == 0 else blank), line)
+        for cells, text in zip(rows, texts, strict=True)
+        for index, line in enumerate(text)
     ]
-    return draw(fit(columns)[0])
+    titles = [*(column.title for column in columns), "what it is"]
+    return draw(list(map(Column, titles, zip(*lines, strict=True))))
 
 
 def _value(value: Any) -> str:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.cli import app
+from orchestrator.cli.render.text import number
 from orchestrator.engine.child.process import Attempt, TrialProcess
 from orchestrator.metrics import known_metrics
 from orchestrator.sweepfile.load import load_spec
@@ -68,6 +69,33 @@ def test_one_trainer_is_shown_with_defaults_presets_bounds_and_metrics() -> None
         for line in lines
     )
     assert any(line.startswith("loss*") for line in call("trainers", "edc").stdout.splitlines())
+
+
+@pytest.mark.parametrize("name", trainer_names())
+def test_each_parameter_is_shown_with_its_values_and_meaning_on_a_narrow_terminal(
+    name: str,
+) -> None:
+    done = CliRunner().invoke(app, ["trainers", name], env={"COLUMNS": "80"})
+    schema = trainer_schema(name)
+    table = done.stdout.split("\n\n")[1].splitlines()
+    starts = [found.start() for found in re.finditer("-+", table[1])]
+    rows: list[list[str]] = []
+    for line in table[2:]:
+        cells = [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1][-1] += f" {cells[-1]}"
+    shown = {row[0].rstrip("*"): row for row in rows}
+    assert list(shown) == list(schema.parameters)
+    for known in schema.parameters.values():
+        values = [
+            known.default,
+            *(preset.get(known.name, "") for preset in schema.presets.values()),
+        ]
+        cells = shown[known.name][1 : 1 + len(values)]
+        assert cells == ["null" if value is None else number(value, 6) for value in values]
+        assert shown[known.name][-1] == " ".join(known.help.split())
 
 
 def test_a_trainer_that_is_not_there_is_refused_with_the_nearest_name() -> None:
