@@ -11,6 +11,7 @@ A message is a list in JSON types; its first item is the kind::
     ["memory", bytes, pid]
     ["done"]
     ["failed", message]
+    ["terminated", message]                 it got SIGTERM, from outside unless it is ending
     ["disk", message]                       its folder cannot be written
 
 The bytes of ``memory`` are, on a GPU, the peak of what torch reserved, without the context; on a
@@ -175,6 +176,11 @@ class TrialProcess:
         return [self._connection, self._process.sentinel] if self.is_alive else []
 
     @property
+    def is_ending(self) -> bool:
+        """True once it was asked to stop."""
+        return self._kill_at is not None
+
+    @property
     def seconds_left(self) -> float | None:
         """The seconds until `poll` kills it; None if it was not asked to stop."""
         return None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
@@ -183,7 +189,7 @@ class TrialProcess:
         """Return the messages since the last call, waiting at most `timeout_s` for the first.
 
         Calling again acknowledges that the reports returned before were judged. The last message
-        of all is ``["done"]`` or ``["failed", message]``, also for a process that was killed.
+        of all is ``["done"]``, or another that ends it, also for a process that was killed.
         """
         if not self.is_alive:
             return []
@@ -228,7 +234,9 @@ class TrialProcess:
         self._connection.close()
         self.is_alive = False
         if not over and not is_last(messages):
-            messages.append(["failed", _how_it_ended(self._process.exitcode or 0)])
+            code = self._process.exitcode or 0
+            kind = "terminated" if code == -signal.SIGTERM else "failed"
+            messages.append([kind, _how_it_ended(code)])
         return messages
 
     def _receive(self, most: float = math.inf) -> list[Message]:
@@ -256,7 +264,7 @@ def modules_to_load(trainer: str | None) -> list[str]:
 
 def is_last(messages: list[Message]) -> bool:
     """Return whether the last of `messages` ends the attempt."""
-    return bool(messages) and messages[-1][0] in ("done", "failed", "disk")
+    return bool(messages) and messages[-1][0] in ("done", "failed", "terminated", "disk")
 
 
 def kill_family(pid: int) -> None:

@@ -265,7 +265,7 @@ def test_a_group_that_gets_sigterm_has_time_to_save(tmp_path: Path) -> None:
         trial.wait()
     assert b"saved a checkpoint" in trial.log
     assert trial.error is not None
-    assert "was stopped, because the trial's process got SIGTERM" in trial.error
+    assert "was stopped: the trial's process got SIGTERM" in trial.error
 
 
 def test_the_script_dies_with_the_process_that_follows_it(tmp_path: Path) -> None:

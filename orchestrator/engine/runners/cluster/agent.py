@@ -296,6 +296,9 @@ class Agent:
                 for lease in held.leases:
                     lease.used(int(details[0]))
         if is_last(messages):
+            if messages[-1][0] == "terminated" and not held.process.is_ending:
+                # Batch systems send SIGTERM to all processes of a node that they take back.
+                messages[-1] = [LOST, "the trial got SIGTERM"]
             held.last, messages = messages, []
         pieces: Sequence[Piece] = ()
         try:

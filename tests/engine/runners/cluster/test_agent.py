@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -121,6 +123,14 @@ def test_trials_end_when_the_driver_is_not_heard_and_late_starts_are_refused(
     assert caller.epoch > epoch
     caller.call(starts={"new": started(tmp_path / "new", 0.0)})
     caller.until("new", "done")
+
+
+def test_an_attempt_that_gets_sigterm_shall_run_again(caller: Caller, tmp_path: Path) -> None:
+    caller.call(starts={"term": started(tmp_path / "term", 600.0)})
+    caller.until("term", "report")
+    pid = next(each[2] for each in caller.until("term", "memory") if each[0] == "memory")
+    os.kill(pid, signal.SIGTERM)
+    assert caller.until("term", LOST)[-1] == [LOST, "the trial got SIGTERM"]
 
 
 def test_an_attempt_ends_on_request(caller: Caller, tmp_path: Path) -> None:
