@@ -50,10 +50,6 @@ step=(srun --overlap --ntasks-per-node=1 --cpu-bind=none)
 
 # USR1 comes two minutes before the time limit: save all trials and queue the job again.
 # SIGTERM comes with scancel or preemption: save all trials. Slurm queues preempted jobs itself.
-saved=".sweep-$SLURM_JOB_ID-saved" retry=()
-# A preemption without that warning ends trials as if they had failed; they run again.
-[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || [ -e "$saved" ] || retry=(--retry-failed)
-rm -f "$saved"
 driver="" signal=""
 trap 'signal=USR1; kill -TERM $driver 2>/dev/null || true' USR1
 trap 'signal=TERM; kill -TERM $driver 2>/dev/null || true' TERM
@@ -84,7 +80,7 @@ END
 
 status=130
 if [ -z "$signal" ]; then
-  {command} ${retry[@]+"${retry[@]}"} --address "$address" &
+  {command} --address "$address" &
   driver=$!
   while kill -0 "$driver" 2>/dev/null; do # a signal ends a wait before the sweep has ended
     wait "$driver" || true
@@ -93,7 +89,6 @@ if [ -z "$signal" ]; then
   wait "$driver" || status=$?
 fi
 if [ "$signal" = USR1 ] && [ "$status" = 130 ]; then
-  touch "$saved"
   scontrol requeue "$SLURM_JOB_ID" # the same command continues the sweep
 fi
 kill "${rays[@]}" 2>/dev/null || true

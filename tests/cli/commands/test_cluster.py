@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.runs import SweepDir, TrialState, load_trials, read_reports
 from tests.cli.running import sweep
 from tests.engine.sweeps import wait_until
 
-Start = Callable[..., subprocess.Popen[str]]
+ROOT = Path(__file__).parents[3]
+Start = Callable[[], subprocess.Popen[str]]
 
 FILE = """\
 version: 1
@@ -90,10 +92,10 @@ def start(folder: Path, script: Callable[..., Path]) -> Iterator[Start]:
     }
     started: list[subprocess.Popen[str]] = []
 
-    def start(**variables: str) -> subprocess.Popen[str]:
+    def start() -> subprocess.Popen[str]:
         process = subprocess.Popen(
             ["bash", path],
-            env=environment | variables,
+            env=environment,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -138,18 +140,6 @@ def test_the_job_runs_the_sweep_on_ray_with_a_token_and_ends_with_its_code(
     assert not (folder / "requeued").exists()
 
 
-def test_after_a_preemption_without_warning_failed_trials_run_again(
-    folder: Path, start: Start
-) -> None:
-    (folder / "code").write_text("0")
-    for saved, expected in ((False, True), (True, False)):
-        if saved:
-            (folder / f".sweep-{os.getpid()}-saved").touch()
-        assert ended(start(SLURM_RESTART_COUNT="1")) == 0
-        assert ("--retry-failed" in (folder / "arguments").read_text()) == expected
-    assert not list(folder.glob(".sweep-*"))
-
-
 @pytest.mark.parametrize("sent", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_stops_the_sweep_in_order_and_only_the_time_limit_queues_the_job_again(
     folder: Path, job: subprocess.Popen[str], sent: signal.Signals
@@ -159,7 +149,6 @@ def test_a_signal_stops_the_sweep_in_order_and_only_the_time_limit_queues_the_jo
     assert ended(job) == 130
     assert (folder / "ended").read_text() == "stopped\n"
     assert (folder / "requeued").exists() == (sent == signal.SIGUSR1)
-    assert bool(list(folder.glob(".sweep-*-saved"))) == (sent == signal.SIGUSR1)
 
 
 def test_the_job_fails_if_ray_does_not_start(folder: Path, job: subprocess.Popen[str]) -> None:
@@ -298,3 +287,60 @@ def test_sbatch_accepts_the_script(script: Callable[..., Path], slurm: Path) -> 
             time.sleep(0.1)
         assert "to start at" in checked.stderr
         assert "on nodes n[1-2] in partition gpu" in checked.stderr
+
+
+TRAIN = """
+import os, time
+from pathlib import Path
+state = Path(os.environ["SWEEP_RUN_DIR"], "state.pt")
+first = int(state.read_text()) if state.exists() else 0
+for step in range(first + 1, 61):
+    print(f"step {step} loss {1 / step}", flush=True)
+    state.with_suffix(".new").write_text(str(step))
+    state.with_suffix(".new").replace(state)
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_preempted_job_continues_its_sweep(
+    folder: Path, script: Callable[..., Path], slurm: Path
+) -> None:
+    (folder / "train.py").write_text(TRAIN)
+    resume = "resume: {args: '--from ${checkpoint}', checkpoint: '*.pt'}"
+    (folder / "sweep.yaml").write_text(f"{FILE}{resume}\nmetric: loss\nunused: true\n")
+    setup = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={ROOT}"
+    job_file = script("--cpus-per-node", "2", "--setup", setup)
+
+    def slurms(*words: str | Path) -> str:
+        environment = os.environ | {"SLURM_CONF": str(slurm)}
+        done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    wait_until(lambda: "idle" in slurms("sinfo", "--noheader", "--format=%t"), 20)
+    job = slurms("sbatch", "--parsable", job_file)
+    trials = SweepDir(folder / "results" / "mine")
+
+    def states() -> set[TrialState]:
+        return {record.state for record in load_trials(trials)}
+
+    def reports() -> list[list[int]]:
+        runs = [trials.run_dir(record.number, record.name) for record in load_trials(trials)]
+        return [[step for step, _ in read_reports(run)] for run in runs]
+
+    try:
+        wait_until(lambda: any(len(steps) > 10 for steps in reports()), 60)
+        slurms("scontrol", "requeue", job)
+        wait_until(lambda: slurms("squeue", "--noheader", "--format=%t") == "PD", 40)
+        assert states() == {TrialState.WAITING}
+        slurms("scontrol", "update", f"JobId={job}", "StartTime=now")
+        wait_until(lambda: not slurms("squeue", "--noheader", "--format=%t"), 90)
+    finally:
+        slurms("scancel", "--quiet", job)
+    assert states() == {TrialState.COMPLETE}, (folder / f"sweep-mine-{job}.log").read_text()
+    for steps in reports():
+        assert steps == sorted(set(steps)), "none was repeated"
+        assert steps[-1] == 60
+        # A line that is printed while the script is asked to end is dropped.
+        assert len(steps) >= 59, steps
