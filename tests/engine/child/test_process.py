@@ -143,7 +143,7 @@ def test_a_trial_waits_for_its_judges(tmp_path: Path) -> None:
     ("shape", "logged"),
     [
         ("fall", 65),  # 64 unjudged, and one that waits
-        ("rise_late", 18),  # the rule stops it at 17
+        ("explode", 6),  # the rule stops it at 5
     ],
 )
 def test_a_trial_that_nothing_stops_runs_ahead_of_its_judges(

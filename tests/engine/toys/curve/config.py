@@ -20,9 +20,7 @@ class Config:
     """A curve, and what goes wrong on the way."""
 
     preset: str = parameter("small", "size", choices=("small",))
-    shape: str = parameter(
-        "fall", "curve", choices=("fall", "nan", "explode", "val_nan", "rise_late")
-    )
+    shape: str = parameter("fall", "curve", choices=("fall", "nan", "explode", "val_nan"))
     fault: str = parameter(
         "none",
         "what goes wrong",

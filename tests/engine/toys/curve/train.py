@@ -22,8 +22,6 @@ def loss_at(config: Config, epoch: int) -> float:
         return math.nan
     if config.shape == "explode" and epoch >= 4:
         return 10.0 ** (epoch - 3)
-    if config.shape == "rise_late" and epoch >= 15:
-        return 1.5
     return falling
 
 
