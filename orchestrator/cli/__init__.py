@@ -19,8 +19,8 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.output import mute
-from orchestrator.cli.render.text import safe
-from orchestrator.errors import SweepError, nearest
+from orchestrator.cli.render.text import clean, safe
+from orchestrator.errors import SweepError, UsageError, nearest
 from orchestrator.files.discover import module_names
 
 _FOLDERS = {
@@ -114,6 +114,9 @@ def main(args: list[str] | None = None) -> Any:
         _complain("the system gives no more memory. See `ulimit -v` and what else runs.")
         code = 1
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of what was typed
+            _complain(f"{clean(str(error.filename), 60)}: no file can have so long a name.")
+            sys.exit(UsageError.exit_code)
         if error.errno not in _DISK:
             raise
         _complain(f"cannot write {error.filename or 'output'}: {error.strerror}.")

@@ -12,6 +12,9 @@ from typing import Any
 from orchestrator.files.atomic import plain
 from orchestrator.files.regular import open_file
 
+DEEPEST = 40
+"""Nested: deeper than what any user wrote, shallow enough for the interpreter's stack."""
+
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append `record` as one line, in one write.
@@ -33,7 +36,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return all whole records; torn lines and lines without an object are left out."""
+    """Return all whole records; lines that are torn, without an object or too deep are left out."""
     return list(iterate(path))
 
 
@@ -54,7 +57,8 @@ def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        is_flat = line.count(b"{") + line.count(b"[") <= DEEPEST  # the usual case
+        if isinstance(record, dict) and (is_flat or not is_deeper(record, DEEPEST)):
             yield record
 
 
@@ -68,3 +72,18 @@ def read_last(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:
     except OSError:
         return None
     return records[-1] if records else None
+
+
+def is_deeper(value: Any, most: int) -> bool:
+    """Return whether a value of JSON is nested more than `most` times."""
+    layer = [value]
+    for _ in range(most):
+        layer = [
+            item
+            for holder in layer
+            if isinstance(holder, dict | list)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not layer:
+            return False
+    return True

@@ -18,6 +18,7 @@ _DURATION = re.compile(
     rf"\s*(?:{_NUMBER}\s*d)?\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
     re.IGNORECASE,
 )
+_LONGEST = 99  # characters: matching takes long for many spaces
 _SIZE = re.compile(rf"\s*{_NUMBER}\s*([kmgt])i?b?\s*", re.IGNORECASE)
 
 
@@ -28,7 +29,7 @@ def parse_size(text: object) -> int:
         ValueError: it is not a positive number with a unit; a bare number is refused, because it
             may mean bytes, MiB or GB.
     """
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    match = _SIZE.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
     if match is None:
         bare = isinstance(text, int | float) or (isinstance(text, str) and text.strip().isdigit())
         hint = f" Write '{text}GB' or '{text}MB'." if bare else " Choices: '8GB', '8GiB', '500MB'."
@@ -45,7 +46,7 @@ def parse_duration(text: object) -> float:
     Raises:
         ValueError: it is not a duration; a bare number is refused, because its unit is unknown.
     """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    match = _DURATION.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
     if match is None or not any(match.groups()):
         raise ValueError(f"expected a duration, got {text!r}. Choices: '90s', '30m', '1h 30m'.")
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())

@@ -65,7 +65,7 @@ def occupancy(sweep: SweepDir) -> Occupancy:
         origin = moment if origin is None else origin
         last = max(last, moment - origin)
         at_s = moment - origin
-        kind, number = event.get("event"), event.get("number")
+        kind, number = str(event.get("event")), event.get("number")
         if kind == "sweep_started":
             # A killed driver wrote no end for what it ran.
             attempts += [_attempt(begun, begun["seen_s"], "") for begun in running.values()]

@@ -12,10 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.files import plain
+from orchestrator.files import jsonl, plain
 
-# Deeper than any config that a user wrote, shallow enough for the interpreter's stack.
-_DEEPEST = 40
 # Of a whole number: beyond it a float is not exact, and times and sizes cannot be computed.
 _LARGEST = 1 << 53
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -48,7 +46,7 @@ def checked(kind: type, raw: Mapping[str, Any]) -> tuple[dict[str, Any] | None, 
     Unknown fields are left out, and a bad one that has a default. None instead of fields if one
     that has no default is bad or missing, or the state is not one of its kind.
     """
-    if _is_deeper(raw, _DEEPEST):
+    if jsonl.is_deeper(raw, jsonl.DEEPEST):
         return None, ["it is nested too deeply"]
     found: dict[str, Any] = {}
     problems = []
@@ -75,7 +73,7 @@ def checked(kind: type, raw: Mapping[str, Any]) -> tuple[dict[str, Any] | None, 
 
 def checked_spec(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a saved spec that are of the type that readers expect."""
-    if _is_deeper(raw, _DEEPEST):
+    if jsonl.is_deeper(raw, jsonl.DEEPEST):
         return {}
     found = {
         key: value
@@ -154,17 +152,3 @@ def _is_time(value: Any) -> bool:
     except (TypeError, ValueError, OverflowError, OSError):
         return False
     return moment.tzinfo is not None and 1970 < moment.year < 9000
-
-
-def _is_deeper(value: Any, most: int) -> bool:
-    layer = [value]
-    for _ in range(most):
-        layer = [
-            item
-            for holder in layer
-            if isinstance(holder, dict | list)
-            for item in (holder.values() if isinstance(holder, dict) else holder)
-        ]
-        if not layer:
-            return False
-    return True

@@ -29,6 +29,9 @@ LOCK_TIMEOUT_S = 30.0
 # Of the operations in a journal, as Optuna numbers them.
 _STARTS_AND_ENDS = (4, 6)
 
+# What Optuna raises at a line that it did not write.
+_DAMAGED = (*(LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError),)
+
 
 class KernelLock(JournalFileOpenLock):
     """A lock on the journal that ends with the process that holds it."""
@@ -119,7 +122,7 @@ def open_journal(path: Path) -> SweepJournal:
     mend(path)
     try:
         return SweepJournal(Journal(str(path), lock_obj=KernelLock(path)))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
+    except _DAMAGED as error:
         raise SweepError(
             f"{path}: not a readable Optuna journal ({error!r}). "
             "Move it away and run the sweep again; finished trials are in their folders."
@@ -156,5 +159,5 @@ def mend(path: Path) -> int:
 def _is_record(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

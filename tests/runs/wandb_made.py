@@ -15,12 +15,19 @@ def log_bytes(
     config: Mapping[str, Any], reports: Sequence[tuple[int, Mapping[str, Any]]], pad: int = 0
 ) -> bytes:
     """Return a log with a run, `pad` bytes of another kind of record, and the history."""
+    return framed(records_of(config, reports, pad))
+
+
+def records_of(
+    config: Mapping[str, Any], reports: Sequence[tuple[int, Mapping[str, Any]]], pad: int = 0
+) -> list[bytes]:
+    """Return the records of such a log."""
     run = _bytes(1, b"abc123") + _bytes(4, b"".join(_bytes(1, item) for item in _items(config)))
     records = [_bytes(17, run), _bytes(4, b"x" * pad)]
     for step, metrics in reports:
         history = b"".join(_bytes(1, item) for item in _items(metrics))
         records.append(_bytes(2, history + _bytes(2, _varint_field(1, step))))
-    return _leveldb(records)
+    return records
 
 
 def _items(values: Mapping[str, Any]) -> list[bytes]:
@@ -30,7 +37,8 @@ def _items(values: Mapping[str, Any]) -> list[bytes]:
     ]
 
 
-def _leveldb(records: Sequence[bytes]) -> bytes:
+def framed(records: Sequence[bytes]) -> bytes:
+    """Return records in the blocks of a log."""
     out = bytearray(b":W&B" + struct.pack("<HB", 0xBEE1, 0))
     for record in records:
         rest, is_first = record, True

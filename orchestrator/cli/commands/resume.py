@@ -78,7 +78,10 @@ def command(
     record = SweepRecord.load(folder)
     if record is None:
         raise NotFoundError(f"{folder.path}: not a sweep (no state.json).")
-    typed = shlex.split(record.command)
+    try:
+        typed = shlex.split(record.command)
+    except ValueError:
+        typed = []  # damaged
     typed = typed[2:] if typed[:2] == ["sweep", "run"] else [record.spec_path]
     run = run_command.make_context("run", typed, parent=ctx.parent)
     selection = {name: run.params[name] for name in ("stage", "quick", "count")}

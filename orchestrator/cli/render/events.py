@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from orchestrator.cli.output import say
 from orchestrator.cli.render.names import cut
 from orchestrator.cli.render.text import clean, folded, number, plural, terminal_width
 from orchestrator.engine.script import Lines, Tail
-from orchestrator.files import format_duration, regular
+from orchestrator.files import format_duration, jsonl, regular
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
@@ -62,12 +61,10 @@ def in_words(
 
 
 def _line(line: bytes, metric: str, clock: str, longest_name: int) -> str:
-    try:
-        event: Any = json.loads(line)
-    except (ValueError, RecursionError):
+    found = jsonl.parse(line)
+    if not found:
         return ""
-    if not isinstance(event, dict):
-        return ""
+    event = found[0]
     try:
         moment = datetime.fromisoformat(str(event.get("time", ""))).astimezone()
         shown = moment.strftime(clock)

@@ -77,7 +77,7 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         is_unsafe = parser.kind in _WITHOUT_HELP and not (not parser.kind and parser.answers_help)
         if is_read or is_unsafe:
             return _of_parser(parser)
-    home = file.parent if file.is_file() else None
+    home = file.parent if os.path.isfile(file) else None
     text, in_help = ask_help(start, home)
     leading = 0
     commands: list[str] = []
@@ -188,7 +188,7 @@ def launched(program: str, typed: Sequence[str], folder: Path) -> tuple[int, Pat
         if module is not None:
             return place, module
         file = folder / word
-        if file.suffix in _SOURCES and file.is_file():
+        if file.suffix in _SOURCES and os.path.isfile(file):
             return (place, file) if not source or _reads_options(file) else None
     return None
 
@@ -198,7 +198,7 @@ def _module_file(name: str, folder: Path) -> Path | None:
     base = folder.joinpath(*name.split("."))
     files = base.with_name(f"{base.name}.py"), base / "__main__.py"
     is_name = re.fullmatch(r"\w+(?:\.\w+)*", name) is not None
-    return next((file for file in files if is_name and file.is_file()), None)
+    return next((file for file in files if is_name and os.path.isfile(file)), None)
 
 
 def _reads_options(file: Path) -> bool:
@@ -221,7 +221,7 @@ def in_params_file(typed: Sequence[str], folder: Path) -> tuple[str, list[str], 
         if not (_FILE_OPTION.fullmatch(option.lstrip("-")) if sign else is_option or not place):
             continue
         is_inside = not path.is_absolute() and ".." not in path.parts
-        is_file = is_inside and (folder / path).is_file() and path.suffix in ScriptParser.FILES
+        is_file = is_inside and os.path.isfile(folder / path) and path.suffix in ScriptParser.FILES
         leaves = read_parser(folder / path).parameters if is_file else []
         if leaves:
             words = list(typed)

@@ -69,7 +69,7 @@ _CHAINED = re.compile(
 )
 _PREFIX = re.compile(r"^(?:\[rank\d+\]:\s?|\(\w[\w.]* pid=\d+[^)]*\)\s?|E\s{3,})")
 
-_SIZE = r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|bytes)"
+_SIZE = r"(?<![\d.])(\d{1,19}(?:\.\d{1,9})?)\s{0,9}([KMGT]i?B|bytes)"
 _ASKED = re.compile(rf"Tried to allocate {_SIZE}|trying to allocate {_SIZE}", re.IGNORECASE)
 _HELD = re.compile(
     rf"this process has {_SIZE} memory in use|{_SIZE} reserved in total by PyTorch"

@@ -29,6 +29,14 @@ _HEADERS = {
 }
 
 
+def _name(host: str) -> str | None:
+    """Return the name in a header ``Host``; None if there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
 class Guard:
     """Refuses every request that is not by the holder of `secret`, and sets the safe headers."""
 
@@ -67,7 +75,7 @@ class Guard:
     def _refusal(self, request: Request) -> str | None:
         """Return why a request is refused, or None."""
         host = request.headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in HOSTS:
+        if _name(host) not in HOSTS:
             return "This server answers only to 127.0.0.1 and localhost.\n"
         origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{host}":

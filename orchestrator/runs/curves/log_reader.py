@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 512 * 2**20  # of a file that is read whole
 LONGEST_LINE = 1 << 20  # characters; a longer one is dropped
 _SNIFFED_BYTES = 65_536
+_LONGEST_LINE = 16 << 20  # characters
 _PIECE = 1 << 20  # characters that are read at once
 _GZIP = b"\x1f\x8b"
 # UTF-32 first: its mark begins with that of UTF-16.
@@ -200,6 +201,8 @@ def read_lines(path: Path) -> Iterator[list[str]]:
                     # A piece may end between the two signs of a line's end.
                     whole = (rest + piece).replace("\0", "").replace("\r\n", "\n")
                     whole, _, rest = whole.rpartition("\n")
+                    if len(rest) > _LONGEST_LINE:
+                        raise LogProblem(f"has a line of more than {_LONGEST_LINE >> 20} MiB")
                     if whole:
                         yield whole.split("\n")
                 if rest:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +94,9 @@ def _usual(names: Collection[str], ending: str = "") -> dict[tuple[str, str], st
 
 def last_match(folder: Path, pattern: str) -> Path | None:
     """Return the last file by name in `folder` that `pattern` matches, None if there is none."""
-    return max((path for path in folder.glob(pattern) if path.is_file()), default=None)
+    with suppress(OSError):  # a name may be longer than any file's
+        return max((path for path in folder.glob(pattern) if path.is_file()), default=None)
+    return None
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ class Manifest:
     @cached_property
     def run_folders(self) -> frozenset[Path]:
         """The folders that `runs` matches; none if it is not stated."""
-        found = self.path.parent.glob(self.runs) if self.runs else ()
-        return frozenset(path for path in found if path.is_dir())
+        with suppress(OSError):
+            found = self.path.parent.glob(self.runs) if self.runs else ()
+            return frozenset(path for path in found if path.is_dir())
+        return frozenset()
 
     def sources(self, folder: Path) -> Places:
         """Return the arrays of a run folder that the patterns match."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def load_groups(
     file, column = group_file(data, split)
     is_pattern = any(sign in file for sign in "*?[") and not file.startswith("/")
     path = last_match(folder, file) if is_pattern else folder / file
-    if path is None or not path.exists():
+    if path is None or not os.path.exists(path):
         if isinstance(data.get("groups"), str):
             raise ArrayProblem(f"{file}, which states which samples are related, is missing")
         return None
@@ -62,22 +63,26 @@ def load_groups(
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise ArrayProblem(f"{path.name} has samples without a group")
     else:
-        labels = np.asarray(_column(path, column))
+        labels = np.asarray(_column(path, column, is_ours=not regular.leads_out(path, folder)))
     if labels.shape != (n_samples,):
         raise ArrayProblem(f"{path.name} has the shape {labels.shape} for {n_samples:,} samples")
     return np.asarray(np.unique(labels, return_inverse=True)[1])
 
 
-def _column(path: Path, name: str) -> list[str]:
-    """Return the labels in a column as text, so that numbers and text are treated alike."""
+def _column(path: Path, name: str, *, is_ours: bool) -> list[str]:
+    """Return the labels in a column as text, so that numbers and text are treated alike.
+
+    What a file that is not `is_ours` holds is not quoted: a stranger may have named it.
+    """
     try:
         content = regular.read_bytes(path)
         labels = (_of_parquet if path.suffix == ".parquet" else _of_text)(content, name)
     except ArrayProblem as error:
-        raise ArrayProblem(f"{path.name} {error}") from None
+        what = error if is_ours else f"has no column {name}"
+        raise ArrayProblem(f"{path.name} {what}") from None
     except (OSError, ValueError, csv.Error) as error:
-        what = getattr(error, "strerror", None) or error
-        raise ArrayProblem(f"{path.name} cannot be read: {what}") from None
+        why = getattr(error, "strerror", None) or (error if is_ours else "it is no table")
+        raise ArrayProblem(f"{path.name} cannot be read: {why}") from None
     empty = next((place for place, label in enumerate(labels, 1) if label == ""), None)
     if empty is not None:
         raise ArrayProblem(f"{path.name} has no {name} in row {empty:,}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -85,7 +86,7 @@ def _pruner(
 
 def _is_module(name: str, folder: Path) -> bool:
     """Return whether there is a module, in a folder or the environment; nothing is imported."""
-    if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
+    if os.path.isdir(folder / name) or os.path.isfile(folder / f"{name}.py"):
         return True
     with suppress(ValueError):  # one that is imported and has no description, such as __main__
         return find_spec(name) is not None

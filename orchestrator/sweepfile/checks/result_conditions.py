@@ -6,6 +6,7 @@ These are the conditions of ``gate``, ``promote`` and ``success``, and the bound
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -185,7 +186,7 @@ def read_references(file: ParsedFile, results: Results, folder: Path) -> dict[st
         if isinstance(entry, str):
             given = Path(entry).expanduser() if entry.startswith("~/") else entry
             path = start_of(node, folder) / given
-            if not path.exists():
+            if not os.path.exists(path):
                 file.warn(f"no run folder {entry!r}.", "reference", name)
             found[name] = Reference(path=str(path))
             continue

@@ -89,7 +89,7 @@ def settings_in(text: str, kind: str) -> dict[str, Setting]:
         return dict(_ini_settings(text))
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # or nested too deeply
         return {}
     begins = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     return {

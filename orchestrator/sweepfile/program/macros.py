@@ -23,6 +23,7 @@ from orchestrator.files import plain
 from orchestrator.sweepfile.model.program import ParamsFile, Program
 from orchestrator.sweepfile.program import config_text
 from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, arguments, native
+from orchestrator.sweepfile.yaml.parse import MAX_DEPTH, MAX_UNFOLDED, RefusedError, measure
 
 _ABSENT = object()
 _JSON = ("args_json", "args_json_file")
@@ -269,7 +270,7 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
         for name, value in macros.unnamed(texts).items():
             _set(filled, name, value)
         return write(filled)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise TrialError(f"params_file {where}: cannot set the parameters: {error}.") from None
 
 
@@ -312,7 +313,10 @@ def _read_yaml(text: str) -> Any:
     number = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
+        measure(text, Loader, MAX_DEPTH, MAX_UNFOLDED)
         return yaml.load(text, Loader=Loader)
+    except RefusedError as error:
+        raise ValueError(error.message.rstrip(".")) from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
 

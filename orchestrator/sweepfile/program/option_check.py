@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -29,7 +30,7 @@ _WAY_OUT = "Or, if that is intended, write unused: true at the top level"
 def parser_of(program: Program) -> ScriptParser | None:
     """Return how the script of a program takes its parameters; None if it cannot be read."""
     file = Path(program.path)
-    if file.suffix not in ScriptParser.SUFFIXES or not file.is_file():
+    if file.suffix not in ScriptParser.SUFFIXES or not os.path.isfile(file):
         return None
     conda = None if program.conda is None else str(Path(program.conda) / "bin" / "python")
     try:

@@ -98,7 +98,7 @@ def home_of(file: ParsedFile, folder: Path) -> Path:
     here = Path.cwd()
     if not files or "workdir" in file.values or locate(files[0], folder) is not None:
         return folder
-    if not (here / files[0]).is_file():
+    if not os.path.isfile(here / files[0]):
         return folder
     message = f"{files[0]} is not in {folder}, the folder of the sweep file, but in {here}, the "
     file.warn(
@@ -125,7 +125,14 @@ def check_notebook(file: ParsedFile, program: Program, need: bool) -> None:
     try:
         cells = json.loads(Path(program.path).read_text(encoding="utf-8-sig"))["cells"]
         tags = {tag for cell in cells for tag in cell.get("metadata", {}).get("tags", ())}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         report(f"cannot be read as a notebook: {error}.", "program")
         return
     if "parameters" not in tags and file.names():

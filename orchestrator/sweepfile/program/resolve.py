@@ -243,7 +243,7 @@ class _Reader:
                     self._missing(f"no {name!r} in {place}.", "link")
         elif given is not None:
             place = Path(os.path.abspath(self._start("workdir") / given))
-            if not place.is_dir():
+            if not os.path.isdir(place):
                 self._missing(f"no folder {given!r}. Write a folder, or copy.", "workdir")
         if link and given != "copy":
             self._file.error("needs workdir: copy.", "link")

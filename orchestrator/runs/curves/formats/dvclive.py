@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.columns import LoggedRows
 from orchestrator.runs.curves.formats.csv_table import TableParser
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, read_lines
@@ -20,15 +22,16 @@ def is_dvclive(folder: Path) -> bool:
 def read_dvclive(folder: Path) -> list[LoggedRun]:
     """Return the run in a folder of DVCLive; raise LogProblem if it has no metrics."""
     top = folder / "plots" / "metrics"
-    by_step: dict[str, dict[str, str]] = {}
+    by_step: dict[float, dict[str, Any]] = {}
     for path in sorted(top.rglob("*.tsv"))[:_MOST_METRICS]:
         name, parser = path.relative_to(top).with_suffix("").as_posix(), TableParser()
         for row in (row for lines in read_lines(path) for row in parser.rows(lines)):
-            if "step" in row and parser.names[-1] in row:
-                by_step.setdefault(row["step"], {})[name] = row[parser.names[-1]]
+            step = number(row.get("step"))
+            if step is not None and parser.names[-1] in row:
+                by_step.setdefault(step, {"step": row["step"]})[name] = row[parser.names[-1]]
     rows = LoggedRows()
-    for step, values in sorted(by_step.items(), key=lambda item: float(item[0])):
-        rows.add({"step": step, **values})
+    for _, values in sorted(by_step.items()):
+        rows.add(values)
     if not rows.count:
         raise LogProblem("holds no metrics of DVCLive")
     return [replace(run, name=folder.name) for run in rows.runs(folder, "DVCLive")]

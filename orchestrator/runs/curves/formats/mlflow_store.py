@@ -20,6 +20,8 @@ from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 _MOST_METRICS = 5_000  # files of one run
 _DATABASE = b"SQLite format 3\0"
+_LONGEST_VALUE = 16 << 20  # bytes
+_VIEWS = "SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) IN ('metrics', 'runs')"
 _SELECT = """
     SELECT runs.run_uuid, runs.name, metrics.key, metrics.step, metrics.is_nan, metrics.value
     FROM metrics JOIN runs USING (run_uuid) WHERE runs.lifecycle_stage = 'active'
@@ -99,13 +101,19 @@ def _read_database(path: Path) -> list[LoggedRun]:
     names: dict[str, str] = {}
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            # A stranger may have made it: no value is large, no text has to be valid, and a view
+            # could compute for ever.
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+            database.text_factory = lambda text: text.decode(errors="replace")
+            if database.execute(_VIEWS).fetchone():
+                raise LogProblem("is no database of MLflow: what should be a table is a view")
             for run, name, key, step, is_nan, value in database.execute(_SELECT):
                 # Two runs may have one name.
                 shown = names.get(run) or (name if name not in names.values() else run)
                 names[run] = shown or run
                 found = math.nan if is_nan else value
                 rows.add({key: found, "_step": step}, names[run])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise LogProblem(f"is no database of MLflow: {error}") from None
     return rows.runs(path, "MLflow")
 

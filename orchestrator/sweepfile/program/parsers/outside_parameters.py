@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import regular
 from orchestrator.sweepfile.program import config_text
 from orchestrator.sweepfile.program.parsers.script_options import Argument
+from orchestrator.sweepfile.yaml import read_yaml
 
 _PARAMS_FILE = re.compile(
     r"""['"]((?:[\w./-]*/)?(?:params?|config|conf|hparams|settings|parameters|hyperparameters)"""
@@ -21,6 +23,7 @@ _PARAMS_MODULE = re.compile(
     r"|parameters|hyperparameters))\b",
     re.MULTILINE,
 )
+_DEEPEST = 40
 _MOST_LEAVES = 200  # a file with more of them holds data
 PARAMS_ENDINGS = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg")
 PYTHON_VARIABLE = re.compile(
@@ -74,18 +77,16 @@ def params_file_of(file: Path, source: str) -> tuple[str, list[Argument]]:
 
 
 def _content(path: Path) -> Any:
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular.read_bytes(path).decode()
         if path.suffix in config_text.SETTABLE:
             found = config_text.settings_in(text, path.suffix)
             values = {name: at.value for name, at in found.items()}
             if path.suffix == ".py":
                 return values
             return {name: _plain(value) for name, value in values.items() if value is not None}
-        return tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeError, yaml.YAMLError, tomllib.TOMLDecodeError):
+        return tomllib.loads(text) if path.suffix == ".toml" else read_yaml(text)
+    except (OSError, ValueError, RecursionError):  # damaged, or nested too deeply
         return None
 
 
@@ -109,13 +110,13 @@ def _plain(text: str) -> Any:
     return text
 
 
-def _leaves(content: Any, prefix: str) -> Iterator[Argument]:
-    if not isinstance(content, dict):
+def _leaves(content: Any, prefix: str, depth: int = 0) -> Iterator[Argument]:
+    if not isinstance(content, dict) or depth > _DEEPEST:
         return
     for key, value in content.items():
         if key in ("defaults", "hydra"):
             continue
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.", depth + 1)
         elif isinstance(value, bool | int | float | str):
             yield Argument(f"{prefix}{key}", type(value), value)

@@ -19,6 +19,7 @@ _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLO
           "string": str, "IntRange": int, "FloatRange": float}  # fmt: skip
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
 _VALUELESS = ("version", "help", "count", "append_const", "store_const")
+_DEEPEST = 150  # of a tree: others are deeper than Python can walk
 _ENUMS = ("Enum", "StrEnum", "IntEnum")
 _ABSL = {"DEFINE_float": float, "DEFINE_integer": int, "DEFINE_string": str, "DEFINE_bool": bool,
          "DEFINE_boolean": bool, "DEFINE_enum": str}  # fmt: skip
@@ -76,9 +77,15 @@ class Argument:
 
 
 def parse(source: str) -> ast.Module:
-    """Return the tree of a script's text; SyntaxError for any text that has none."""
+    """Return the tree of a script's text; SyntaxError for any text that has none that is usable."""
     try:
-        return ast.parse(source)
+        tree = ast.parse(source)
+        level: list[ast.AST] = [tree]
+        for _ in range(_DEEPEST):
+            level = [below for node in level for below in ast.iter_child_nodes(node)]
+        if level:
+            raise RecursionError("it is nested too deeply")
+        return tree
     except (ValueError, RecursionError, MemoryError) as error:  # NUL characters, endless nesting
         raise SyntaxError(str(error)) from None
 

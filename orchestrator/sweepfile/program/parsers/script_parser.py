@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -261,7 +262,7 @@ def _module(name: str, folder: Path, home: Path) -> Path | None:
     for start in [folder, *folder.parents][level - 1 : level] if level else (home, folder):
         base = start.joinpath(*parts)
         files = [base.with_suffix(".py"), base / "__init__.py"] if parts else [base / "__init__.py"]
-        found = next((path for path in files if path.is_file()), None)
+        found = next((path for path in files if os.path.isfile(path)), None)
         if found is not None:
             return found
     return None

@@ -231,7 +231,7 @@ def _inner(node: ast.expr | None) -> ast.expr | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
             node = ast.parse(node.value, mode="eval").body
-        except SyntaxError:
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
     if isinstance(node, ast.BinOp):  # float | None
         sides = [side for side in (node.left, node.right) if literal(side) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -41,7 +42,7 @@ def _check(file: ParsedFile, spec: Spec) -> None:
         file.error(f"no shell command (found {command!r}). Are its quotes in pairs?", *path)
         return
     is_known = not _PLAIN.fullmatch(first) or first in _BUILT_IN
-    if is_known or shutil.which(first) or (file.folder / first).is_file():
+    if is_known or shutil.which(first) or os.path.isfile(file.folder / first):
         return
     # A shell may know it otherwise, as a function or a later part of the command.
     report = file.error if isinstance(command, list) else file.warn
