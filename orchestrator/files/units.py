@@ -29,7 +29,7 @@ def parse_size(text: object) -> int:
         ValueError: it is not a positive number with a unit; a bare number is refused, because it
             may mean bytes, MiB or GB.
     """
-    match = _SIZE.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         bare = isinstance(text, int | float) or (isinstance(text, str) and text.strip().isdigit())
         hint = f" Write '{text}GB' or '{text}MB'." if bare else " Choices: '8GB', '8GiB', '500MB'."
