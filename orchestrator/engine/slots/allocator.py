@@ -27,11 +27,11 @@ from orchestrator.engine.slots.device_limits import DeviceLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
-from orchestrator.engine.slots.sites import RECHECK_S, Site, waiting_of
+from orchestrator.engine.slots.sites import RECHECK_S, Site, WantsByKind, summary_of, waiting_of
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import MIB, to_mib
-from orchestrator.placement import Need, Plan, Slot
+from orchestrator.placement import Device, Need, Plan, Slot
 from orchestrator.placement.admission import Want, overtaken
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import History, Kind
@@ -71,8 +71,8 @@ class SlotAllocator:
         sites = self._sites.values()
         self._needs = TrialNeeds(
             spec,
-            [device for site in sites for device in site.occupancy.reading],
             history,
+            on_cpu=plan.on_cpu,
             believes_less=any(site.limits.searches for site in sites),
         )
         self._wants: dict[int, Want] = {}
@@ -83,11 +83,12 @@ class SlotAllocator:
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Restore what trials of an interrupted sweep took and asked for after out-of-memory."""
         kept = list(records)
+        devices = [device for site in self._sites.values() for device in site.occupancy.reading]
         for record in kept:
             memory, retries = record.need.get("memory_mib"), record.need.get("retries")
             if not record.state.is_finished and retries and isinstance(memory, int):
                 need = Need(memory * MIB, "measured")
-                self._needs.raised(record.number, record.config, need)
+                self._needs.raised(record.number, record.config, need, devices)
                 self._wants[record.number] = Want(need, alone=bool(record.need.get("alone")))
         self._timing.restore(kept)
 
@@ -103,29 +104,23 @@ class SlotAllocator:
 
     def summary(self) -> dict[str, Any]:
         """Return the state of placement in JSON types, for the sweep's record; {} for no news."""
-        limits = [site.limits for site in self._sites.values()]
-        found: dict[str, Any] = {
-            "waiting": None if self._waiting.now is None else self._waiting.now.to_dict(),
-            "growth": {name: text for each in limits for name, text in each.summaries().items()},
-            "fallback": "; ".join(each.fallback for each in limits if each.fallback) or None,
-        }
-        return found if any(found.values()) else {}
+        return summary_of(self._sites.values(), self._waiting.now)
 
     def choose(self, candidates: Sequence[Candidate]) -> tuple[int, Slot] | None:
         """Return which of the candidates starts now, and its slot; None if none can."""
         if not candidates:
             return None
-        wants = [self._want(candidate) for candidate in candidates]
+        all_wants = WantsByKind(lambda devices: [self._want(each, devices) for each in candidates])
         turn = candidates[0].turn
         due = [place for place, candidate in enumerate(candidates) if candidate.turn == turn]
-        found = self._choose(wants, due)
-        refused = {(wants[place].need, wants[place].alone) for place in due}
-        if found is None and any((want.need, want.alone) not in refused for want in wants):
+        found = self._choose(all_wants, due)
+        if found is None and all_wants.has_others_than(due):
             # A seed that is not due yet may still fill what all that are leave free.
-            found = self._choose(wants, range(len(wants)))
+            found = self._choose(all_wants, range(len(candidates)))
         slot = None
         if found is not None:
             site, place = found
+            wants = all_wants.on(site)
             slot = site.admission.take(wants[place].need, alone=wants[place].alone)
         self._note_waiting(starts=slot is not None)
         if found is None or slot is None:
@@ -233,8 +228,9 @@ class SlotAllocator:
             record.need["retries"] = retries + 1
             if is_counted:
                 self._wants[record.number] = found.again
-                self._needs.raised(record.number, record.config, found.again.need)
-                occupied.note_need(found.again.need)
+                need = found.again.need
+                self._needs.raised(record.number, record.config, need, occupied.devices)
+                occupied.note_need(need)
                 record.need["alone"] = found.again.alone
         self._log.emit(
             "out_of_memory",
@@ -262,7 +258,7 @@ class SlotAllocator:
         for device in occupied.devices:
             self._needs.measured(occupied.record.config, device, peak)
         need, given = occupied.need, occupied.slot.memory_bytes
-        measured = self._needs.with_headroom(peak)
+        measured = self._needs.with_headroom(peak, occupied.devices)
         gives_way = self._needs.believes_less and need.source == "declared"
         if need.memory_bytes is None or (gives_way and measured < given):
             need = Need(measured, "measured")
@@ -292,7 +288,7 @@ class SlotAllocator:
             declared_bytes=self._needs.declared_bytes,
         )
 
-    def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> tuple[Site, int] | None:
+    def _choose(self, wants: WantsByKind, places: Sequence[int]) -> tuple[Site, int] | None:
         """Return which of some places starts now and on which machine, or None."""
         policy, sites = self._options.policy, self._usable()
         bound = 1 if policy.placement == "sequential" else policy.max_parallel
@@ -301,7 +297,7 @@ class SlotAllocator:
         best: tuple[Site, int] | None = None
         # The first that fits anywhere starts, on the machine of which the least is in use.
         for site in sorted(sites, key=lambda site: site.load):
-            place = site.choose(wants, places)
+            place = site.choose(wants.on(site), places)
             if place is not None and (best is None or place < best[1]):
                 best = site, place
             if best is not None and best[1] == places[0]:
@@ -327,10 +323,10 @@ class SlotAllocator:
             )
             self._sites[name] = Site(machine, occupancy, limits, plan.max_parallel)
 
-    def _want(self, candidate: Candidate) -> Want:
+    def _want(self, candidate: Candidate, devices: Sequence[Device]) -> Want:
         number, config = candidate.number, candidate.config
         known = self._wants.get(number) if number is not None else None
-        need = self._needs.of(number, config)
+        need = self._needs.of(number, config, devices)
         stage = self._spec.stage if candidate.record is None else candidate.record.stage
         duration_s = self._timing.expect(config, stage)
         return replace(known or Want(need), need=need, duration_s=duration_s)

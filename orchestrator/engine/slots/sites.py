@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.engine.slots.device_limits import DeviceLimits
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
+from orchestrator.engine.slots.trial_needs import Kind, kinds_of
+from orchestrator.placement import Device
 from orchestrator.placement.admission import Admission, Waiting, Want
 
 RECHECK_S = 1.0
@@ -62,6 +65,41 @@ class Site:
             there = self.occupancy.on(device.key)
             limit = self.limits.limit(device, there, least, len(wants))
             self.admission.limit_device(device.key, limit)
+
+
+class WantsByKind:
+    """What candidates want on each machine: the same on all that have the same models of GPUs."""
+
+    def __init__(self, wants_on: Callable[[Sequence[Device]], Sequence[Want]]) -> None:
+        self._wants_on = wants_on
+        self._known: dict[frozenset[Kind], Sequence[Want]] = {}
+
+    def on(self, site: Site) -> Sequence[Want]:
+        """Return what each candidate wants there."""
+        kinds = kinds_of(site.occupancy.reading)
+        key = frozenset(kinds)
+        if key not in self._known:
+            self._known[key] = self._wants_on(list(kinds.values()))
+        return self._known[key]
+
+    def has_others_than(self, places: Sequence[int]) -> bool:
+        """Return whether on any machine asked about, others want what none of some places does."""
+        for wants in self._known.values():
+            known = {(wants[place].need, wants[place].alone) for place in places}
+            if any((want.need, want.alone) not in known for want in wants):
+                return True
+        return False
+
+
+def summary_of(sites: Iterable[Site], waiting: Waiting | None) -> dict[str, Any]:
+    """Return the state of placement in JSON types; {} for no news."""
+    limits = [site.limits for site in sites]
+    found: dict[str, Any] = {
+        "waiting": None if waiting is None else waiting.to_dict(),
+        "growth": {name: text for each in limits for name, text in each.summaries().items()},
+        "fallback": "; ".join(each.fallback for each in limits if each.fallback) or None,
+    }
+    return found if any(found.values()) else {}
 
 
 def waiting_of(sites: Sequence[Site]) -> Waiting | None:

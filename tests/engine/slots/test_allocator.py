@@ -182,7 +182,7 @@ def edc(folder: Path, **fixed: Any) -> Spec:
 def test_what_one_preset_took_is_not_believed_of_another(tmp_path: Path) -> None:
     cards = FakeMachine([24 * GIB]).cards
     history = History(tmp_path / HISTORY_FILE)
-    small = TrialNeeds(edc(tmp_path, preset="small"), cards, history)
+    small = TrialNeeds(edc(tmp_path, preset="small"), history, on_cpu=False)
     small.keep({"preset": "small", "lr": 0.1, "epochs": 3}, cards[0], 2 * GIB)
     for fixed, source in (
         ({"preset": "small"}, "history"),
@@ -200,11 +200,11 @@ def test_what_a_study_will_propose_is_not_known_from_the_defaults(tmp_path: Path
     cards = FakeMachine([24 * GIB]).cards
     history = History(tmp_path / HISTORY_FILE)
     spec = replace(edc(tmp_path, preset="small"), trials={}, method="bayes")
-    TrialNeeds(spec, cards, history).keep({"preset": "small"}, cards[0], 2 * GIB)
+    TrialNeeds(spec, history, on_cpu=False).keep({"preset": "small"}, cards[0], 2 * GIB)
     for name, source in (("lr", "history"), ("lstm_hidden", "unknown")):
         space = {name: Domain("uniform", low=1, high=9)}
-        needs = TrialNeeds(replace(spec, parameters=space), cards, history)
-        assert needs.of(None, {"preset": "small"}).source == source
+        needs = TrialNeeds(replace(spec, parameters=space), history, on_cpu=False)
+        assert needs.of(None, {"preset": "small"}, cards).source == source
 
 
 def test_what_nearly_fills_a_card_has_room_on_it_again(tmp_path: Path) -> None:
@@ -530,11 +530,11 @@ def test_growth_believes_what_was_measured_and_not_what_was_declared(
 
 def test_what_all_of_a_trial_took_outweighs_its_first_steps(tmp_path: Path) -> None:
     card = FakeMachine([24 * GIB]).cards[0]
-    needs = TrialNeeds(many(tmp_path, 2, 4 * GIB), [card], History(tmp_path / HISTORY_FILE))
+    needs = TrialNeeds(many(tmp_path, 2, 4 * GIB), History(tmp_path / HISTORY_FILE), on_cpu=False)
     needs.keep({"lr": 0.1}, card, 6 * GIB)
     needs.measured({"lr": 0.1}, card, 3 * GIB)
-    found = needs.of(0, {"lr": 0.1})
-    assert (found.memory_bytes, found.source) == (needs.with_headroom(6 * GIB), "history")
+    found = needs.of(0, {"lr": 0.1}, [card])
+    assert (found.memory_bytes, found.source) == (needs.with_headroom(6 * GIB, [card]), "history")
 
 
 def test_each_card_starts_with_one(tmp_path: Path) -> None:

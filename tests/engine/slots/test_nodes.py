@@ -126,6 +126,26 @@ def test_a_node_that_is_lost_gets_nothing_and_one_that_joins_does(tmp_path: Path
     assert nodes.start_all() == [("b", "cpu")]
 
 
+def test_each_model_of_gpu_has_a_need_of_its_own(tmp_path: Path) -> None:
+    a, b = Node("a", 80 * GIB), Node("b", 16 * GIB)
+    nodes = Nodes(tmp_path, many(tmp_path, 20), a, b)
+    assert sorted(nodes.start_all()) == [("a", "0"), ("b", "0")], "one on each, to be measured"
+    for attempt_id, (name, _) in list(nodes.places.items()):
+        node, size = nodes.nodes[name], 20 * GIB if name == "a" else 10 * GIB
+        node.held[int(attempt_id) + 10, node.cards[0].key] = size
+        nodes.allocator.holds(attempt_id, size - GIB, int(attempt_id) + 10)
+        nodes.allocator.reported(attempt_id, 1)
+        node.held.clear()
+        nodes.conductor.on_gone(attempt_id, "the node was lost")
+    assert ("b", "0") in nodes.start_all(), "20 GiB are needed on the other model alone"
+    needs = {
+        str((record.slot or {})["node"]): record.need["memory_mib"]
+        for record in nodes.conductor.records.values()
+        if record.state == "RUNNING"
+    }
+    assert needs == {"a": 21 * 1024, "b": 10 * 1024 * 1.05}
+
+
 def test_nodes_without_a_card_are_left_out_if_others_have_one(tmp_path: Path) -> None:
     spec = many(tmp_path, 2, 8 * GIB)
     plans = decide_nodes(spec, [Node("a").view(), Node("b", 24 * GIB).view()])
