@@ -315,10 +315,9 @@ class JudgedSeries:
 def explodes(standing: Standing, factor: float) -> bool:
     """Return whether a positive loss is above `factor` times first and best, beyond its noise."""
     return (
-        standing.is_positive
+        standing.value > factor * standing.best > 0
+        and standing.value > factor * standing.first > 0
         and standing.value - max(standing.first, standing.best) > OUTSIDE * standing.noise
-        and standing.value > factor * standing.first
-        and standing.value > factor * standing.best
     )
 
 

@@ -174,7 +174,12 @@ class DivergenceRule:
         self._companions.update(step, values, self.judged)
         if self._judged is not None and self._companions.begins_phase:
             self._judged.start_over()
-        verdicts = [self._judge(step, values), *self._watch(step, values)]
+        verdicts = [self._judge(step, values)]
+        if self._non_finite or not all(map(math.isfinite, values.values())):
+            verdicts += self._watch(step, values)
+        elif not verdicts[0].symptom:  # nearly all reports of nearly all runs
+            self._last_step = step
+            return CONTINUE
         self._last_step = step
         self._lost = next((verdict for verdict in verdicts if verdict.action == "stop"), None)
         if self._lost is not None:

@@ -138,7 +138,7 @@ class ThinnedPoints:
         self.count += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each report, and a frozen one takes four times as long
 class Standing:
     """One report compared with the reports before it; oriented, lower is better.
 
@@ -295,6 +295,9 @@ class Opening:
         self._latest.append(value)
         if len(self.values) < OPENING:
             self.values.append(value)
+            return False
+        last = self.values[-1]
+        if abs(value - last) > SAME * abs(last):  # nearly all values of nearly all runs
             return False
         spread = max(self.values) - min(self.values)
         return all(
