@@ -22,6 +22,7 @@ from orchestrator.divergence.diagnosis import (
     replay,
 )
 from orchestrator.divergence.schedule import Declared
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files.series_names import best_validation_name, words
 from orchestrator.metrics import goal as named_goal
@@ -297,7 +298,10 @@ def _remedies(examined: Sequence[Examined]) -> list[str]:
             continue
         values = ", ".join(f"{name} {value}" for name, value in change.items())
         end = "diverged too" if one.diagnosis.is_lost else "did not diverge"
-        is_proof = len(change) == 1 and not one.diagnosis.is_lost
+        # What became of a milestone, only the metric shows.
+        seen = {finding.symptom for finding in one.diagnosis.findings}
+        is_gone = origin.symptom in all_symptoms() and origin.symptom not in seen
+        is_proof = len(change) == 1 and is_gone and not one.diagnosis.is_lost
         proof = ": the remedy answers it" if is_proof else ""
         sentences.append(
             f"{_label(one.run)} repeats trial {origin.number}, ended for {origin.symptom}, with "

@@ -120,6 +120,8 @@ def test_overfitting() -> None:
     said = [one for one in watched(reports) if one.symptom == "overfitting"]
     assert len(said) == 1
     assert said[0].reason.startswith("val_loss rose from 0.3")
+    better = [{**one, "val_auroc": 0.5 + n / 100} for n, one in enumerate(reports)]
+    assert watched(better, Watch("val_auroc", "maximize")) == [], "what ranks the trials improves"
     level = [{"train_loss": loss, "val_loss": 0.3 + loss} for loss in falling(40)]
     assert "overfitting" not in symptoms(watched(level))
 

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
+from orchestrator.divergence.companions import Other, other_named
 from orchestrator.divergence.series import Noise, number
 from orchestrator.divergence.symptom import (
     Advice,
@@ -15,6 +16,7 @@ from orchestrator.divergence.symptom import (
     Symptom,
     Verdict,
 )
+from orchestrator.files.series_names import is_validation
 
 REPORTS = 5
 WORSE = 0.1
@@ -42,6 +44,7 @@ class Overfitting(Detector):
         self._best: Point = (math.inf, 0)
         self._lowest: Point = (math.inf, 0)
         self._train_at_best: Point = (math.inf, 0)
+        self._metric: Other | None = None
         self._held = 0
         self._is_worse = False
 
@@ -50,6 +53,7 @@ class Overfitting(Detector):
         if seen.judged is None or seen.validation is None:
             return
         name, sign = seen.validation
+        self._follow_metric(seen, name)
         value = sign * seen.values[name]
         self._train.append((seen.values[seen.judged], seen.step))
         self._val.append((value, seen.step))
@@ -63,7 +67,8 @@ class Overfitting(Detector):
         now, fits = sorted(self._val)[1], sorted(self._train)[1]
         if now[0] < self._best[0]:
             self._best, self._train_at_best = now, fits
-        self._is_worse = self._compare(now[0], fits[0], is_loss=sign > 0)
+        is_well = self._metric is not None and self._metric.well > -math.inf
+        self._is_worse = not is_well and self._compare(now[0], fits[0], is_loss=sign > 0)
         self._held = self._held + 1 if self._is_worse else 0
         if self._held != REPORTS:
             return
@@ -82,6 +87,15 @@ class Overfitting(Detector):
     def holds(self, found: Verdict) -> bool:
         """Return whether validation is still worse than its best in the whole run."""
         return self._is_worse
+
+    def _follow_metric(self, seen: Observation, judged: str) -> None:
+        """Follow the metric that ranks the trials: while it is as good as ever, nothing is lost."""
+        metric = seen.plan.metric
+        if metric is None or metric == judged or not is_validation(metric):
+            return
+        self._metric = self._metric or other_named(metric)
+        if self._metric is not None and metric in seen.values:
+            self._metric.add(seen.values[metric])
 
     def _compare(self, now: float, fits: float, *, is_loss: bool) -> bool:
         """Return whether validation is worse than at its best, and training better."""

@@ -197,10 +197,15 @@ def test_targets_of_a_sweep_and_results_of_remedies(tmp_path: Path, capsys: Capt
     out = " ".join(capsys.readouterr().out.split())
     assert "misses its target 0.01" not in out, "the trial is over: there is no forecast"
     assert "target reached" not in out
-    assert "repeats trial 0, ended for non-finite, with lr 0.001, and did not diverge:" in out
+    assert "ended for non-finite, with lr 0.001, and did not diverge: the remedy answers" in out
     assert doctor("1", "--results", str(tmp_path)) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "1 of 2 targets met; val_mae, at best 0.7397, misses 0.01; val_acc meets 0.9 from" in out
+    first.symptom = "train_loss@2 > 0.5"
+    first.save(sweep.run_dir(0, "lr=0.01"))
+    assert doctor("--results", str(tmp_path)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "ended for train_loss@2 > 0.5, with lr 0.001, and did not diverge." in out
 
 
 def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
