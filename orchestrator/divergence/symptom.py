@@ -92,7 +92,7 @@ def verdict_on(series: Named, condition: str, streak: Streak, standing: Standing
         side = "below" if sign > 0 else "above"
         text = f"{value} was never {side} its first value {first} and is {share} worse than it"
     else:
-        share = f"{min(standing.lost, 99.0):.0%}"
+        share = "all" if standing.lost >= 1 else f"{standing.lost:.0%}"
         text = f"{value} has lost {share} of its progress from {first} to {best}"
     reason = f"{series.name} {text}{in_a_row(streak.count)} since step {streak.since}"
     if condition == "raised":
