@@ -1,5 +1,5 @@
 from .best import against_the_best as against_the_best
-from .confidence import LEVEL as LEVEL, Estimate as Estimate, estimate as estimate, holm as holm
+from .confidence import Estimate as Estimate, estimate as estimate
 from .power import (
     SeedNoise as SeedNoise,
     resolution as resolution,
@@ -7,3 +7,4 @@ from .power import (
 )
 from .replicates import Replicates as Replicates, between_means as between_means
 from .samples import SampledRun as SampledRun
+from .student import LEVEL as LEVEL, holm as holm

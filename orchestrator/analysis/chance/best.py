@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.chance.confidence import LEVEL, Estimate, holm
+from orchestrator.analysis.chance.confidence import Estimate
 from orchestrator.analysis.chance.permutation import least_p_value
 from orchestrator.analysis.chance.replicates import SEEDS, Replicates
+from orchestrator.analysis.chance.student import LEVEL, holm
 from orchestrator.analysis.measure.row import Interval, Row
 from orchestrator.metrics import unit
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, LEVEL, draws
+from orchestrator.analysis.chance.confidence import draws
 from orchestrator.analysis.chance.replicates import Replicates
+from orchestrator.analysis.chance.student import FEWEST_GROUPS, LEVEL
 from orchestrator.analysis.measure.row import NO_SWEEP, Row
 
 FEWEST_TRIALS = 3

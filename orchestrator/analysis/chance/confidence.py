@@ -10,13 +10,19 @@ groups, or for a metric that is no function of sums, expanded percentiles are ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.metrics.resampling import Called, Resampled, Sums, Weighted, ratio
+from orchestrator.analysis.chance.student import (
+    FEWEST_GROUPS,
+    LEVEL,
+    student_p_value,
+    student_quantile,
+)
+from orchestrator.metrics.resampling import Called, Ratio, Resampled, Sums, Weighted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,19 +30,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LEVEL = 0.95
-"""Of all intervals."""
-
-FEWEST_GROUPS = 10
-"""Below this number of groups there is no interval: no method covers what it promises."""
-
 DRAWS = 1999
 
 _WIDER, _WIDER_FEW, _WIDER_SQUARED = 1.03, 0.9, 1.06
 """What an interval is widened by; what more, over the number of groups; and of squared errors.
 
-From simulations (`python -m benchmarks.chance.coverage`) with normal errors and with Student's t
-with four degrees of freedom: without, intervals of a mean held 93 % of the latter."""
+From simulations (`python -m benchmarks.chance.coverage`): without, intervals of a mean held 93 % of
+errors with Student's t with four degrees of freedom."""
 
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
 _MOST_GROUPS = 1000  # that are drawn
@@ -46,7 +46,6 @@ _MOST_WEIGHED = 300  # samples that a metric of weights is computed of for each 
 _BLOCK = 1 << 22  # numbers that are computed at once
 _CACHED = 1 << 16
 _ROUNDING = 1e-12  # of the values, below which a difference or its error is none
-_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,15 @@ class Grouped:
     squared: bool = False
     scale: float = 0.0
 
+    @cached_property
+    def added(self) -> Floats | None:
+        """What each group adds if the metric is their mean: [G]; None if it is not."""
+        if not isinstance(self.value, Ratio) or self.sums is None:
+            return None
+        weights = self.sums[:, self.value.bottom]
+        is_mean = weights[0] > 0 and (weights == weights[0]).all()
+        return self.sums[:, self.value.top] / weights[0] if is_mean else None
+
     def at(self, counts: Floats) -> Floats:
         """Return the metric for each choice: counts [B, G] of each group → values [B]."""
         import numpy as np
@@ -107,13 +115,17 @@ class Grouped:
             return Grouped(
                 self.n_groups, None, lambda counts: self.at(counts) - other.at(counts), scale=scale
             )
+        squared = self.squared or other.squared
+        if self.added is not None and other.added is not None:
+            difference = _of_pseudo_values(self.added - other.added)
+            return replace(difference, squared=squared, scale=scale)
         width = self.sums.shape[1]
         both = np.hstack([self.sums, other.sums])
 
         def value(sums: Any) -> Any:
             return self.value(sums[..., :width]) - other.value(sums[..., width:])
 
-        return Grouped(self.n_groups, both, value, self.squared or other.squared, scale)
+        return Grouped(self.n_groups, both, value, squared, scale)
 
 
 def grouped(
@@ -187,7 +199,7 @@ def _pseudo_values(value: float, without: Floats) -> Floats:
 def _of_pseudo_values(added: Floats) -> Grouped:
     import numpy as np
 
-    return Grouped(len(added), np.stack([added, np.ones(len(added))], axis=1), ratio)
+    return Grouped(len(added), np.stack([added, np.ones(len(added))], axis=1), Ratio())
 
 
 def estimate(of: Grouped) -> Estimate | None:
@@ -247,6 +259,12 @@ def _jackknife_errors(of: Grouped, sums: Floats, counts: Floats) -> Floats:
     import numpy as np
 
     n_groups, width = sums.shape
+    if of.added is not None:
+        # Without group i a mean is (G θ - a_i) / (G - 1), so the sum needs no loop.
+        added = of.added - of.added.mean()
+        means, squares = (np.einsum("bg,g->b", counts, each) for each in (added, added**2))
+        spread = np.maximum(squares - means**2 / n_groups, 0.0)
+        return np.asarray(np.sqrt(spread / (n_groups * (n_groups - 1))))
     # Each sum is in one piece, and a block stays in a core's cache.
     columns = sums.T[:, None, :]
     found = np.empty(len(counts))
@@ -285,54 +303,3 @@ def _expanded(of: Grouped, value: float) -> Estimate | None:
     ratio = value / error / _WIDER if error > 0 else math.copysign(math.inf, value)
     p_value = student_p_value(ratio, n_groups - 1) if value else 1.0
     return Estimate(value, float(low), float(high), p_value, error, n_groups - 1)
-
-
-def student_quantile(freedom: float) -> float:
-    """Return the value that Student's t stays within, on both sides, with probability `LEVEL`.
-
-    From `FEWEST_GROUPS` on by the expansion of Cornish and Fisher, to four digits: a table that
-    shows intervals need not load SciPy.
-    """
-    if freedom < FEWEST_GROUPS - 1:
-        from scipy.special import stdtrit
-
-        return float(stdtrit(freedom, 0.5 + LEVEL / 2))
-    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / freedom**power for power, term in enumerate(terms))
-
-
-def student_p_value(ratio: float, freedom: float) -> float:
-    """Return the probability of a ratio as far from 0, by Student's t (Wallace 1959).
-
-    It can be far below one over the number of draws, which a correction for many comparisons needs.
-    """
-    if freedom < FEWEST_GROUPS - 1:
-        from scipy.special import stdtr
-
-        return 2.0 * float(stdtr(freedom, -abs(ratio)))
-    normal = math.sqrt(freedom * math.log1p(ratio**2 / freedom))
-    return 2.0 * NormalDist().cdf(-normal * (8 * freedom + 1) / (8 * freedom + 3))
-
-
-def holm(p_values: Mapping[_Key, float], n_comparisons: int | None = None) -> set[_Key]:
-    """Return the keys whose p-values stay significant after Holm's correction (1979).
-
-    Args:
-        n_comparisons: how many comparisons were made in all; None for those in `p_values`. The best
-            of n trials was chosen by the data, so n (n - 1) / 2 pairs were compared.
-    """
-    left = len(p_values) if n_comparisons is None else n_comparisons
-    rejected: set[_Key] = set()
-    for key, p_value in sorted(p_values.items(), key=lambda item: item[1]):
-        if p_value * left > 1.0 - LEVEL:
-            break
-        rejected.add(key)
-        left -= 1
-    return rejected

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, Grouped
+from orchestrator.analysis.chance.confidence import Grouped
+from orchestrator.analysis.chance.student import FEWEST_GROUPS
 
 FEWEST_SQUARED = 200
 """Groups below which a metric of squared errors has no interval."""

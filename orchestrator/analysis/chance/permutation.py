@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 
 from orchestrator.analysis.chance.confidence import (
-    FEWEST_GROUPS,
-    LEVEL,
     Estimate,
     Grouped,
     mean_of_seeds,
 )
+from orchestrator.analysis.chance.student import FEWEST_GROUPS, LEVEL
 
 FEWEST_SWAPPED = 6
 """Below, not even all groups in favor of one are significant: 2 of 2^5 swaps are 6 %."""

@@ -21,12 +21,11 @@ from orchestrator.analysis.chance.confidence import (
     Grouped,
     estimate,
     mean_of_seeds,
-    student_p_value,
-    student_quantile,
 )
 from orchestrator.analysis.chance.doubts import doubt
 from orchestrator.analysis.chance.permutation import swapped
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS, SampledRun, split_of
+from orchestrator.analysis.chance.student import student_p_value, student_quantile
 from orchestrator.analysis.measure.row import Row
 
 SAMPLES, SEEDS = "samples", "seeds"

@@ -21,8 +21,8 @@ from orchestrator.analysis.chance import (
     estimate,
     holm,
 )
-from orchestrator.analysis.chance.confidence import student_quantile
 from orchestrator.analysis.chance.replicates import joined
+from orchestrator.analysis.chance.student import student_quantile
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Difference, Row
 from orchestrator.metrics import ArrayProblem, evaluate

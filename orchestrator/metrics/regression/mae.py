@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from orchestrator.metrics.metric import Metric, Pair
+from orchestrator.metrics.resampling.per_sample import Ratio
 
 
 def mean_absolute_error(pair: Pair) -> float:
@@ -18,7 +19,7 @@ METRIC = Metric(
     "minimize",
     "mean absolute error over all elements",
     mean_absolute_error,
-    of_sums=lambda sums: sums[..., 0] / sums[..., 4],
+    of_sums=Ratio(0, 4),
     order=0,
     source="scikit-learn, mean_absolute_error",
 )

@@ -69,15 +69,28 @@ def mean_of(values: Any) -> Sums:
 
     known = np.asarray(values, dtype=np.float64)
     defined = np.isfinite(known)
-    return Sums(np.stack([np.where(defined, known, 0.0), defined], axis=1), ratio)
+    return Sums(np.stack([np.where(defined, known, 0.0), defined], axis=1), Ratio())
 
 
-def ratio(sums: Any) -> Any:
-    """Return the first sum over the second; NaN if that is 0."""
-    import numpy as np
+@dataclass(frozen=True)
+class Ratio:
+    """One sum over another: sums [..., K] → values [...]; NaN if the other is 0.
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+    Attributes:
+        top: the place of the sum.
+        bottom: the place of the other.
+    """
+
+    top: int = 0
+    bottom: int = 1
+
+    def __call__(self, sums: Any) -> Any:
+        """Return the values."""
+        import numpy as np
+
+        top, bottom = sums[..., self.top], sums[..., self.bottom]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(bottom > 0, top / bottom, np.nan)
 
 
 def error_sums(predictions: Any, targets: Any) -> Floats:
