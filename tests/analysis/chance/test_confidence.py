@@ -18,7 +18,7 @@ from orchestrator.analysis.chance.confidence import (
 from orchestrator.analysis.chance.student import FEWEST_GROUPS
 from orchestrator.metrics import evaluate, known_metrics
 from orchestrator.metrics.resampling import mean_of, resampled
-from orchestrator.metrics.resampling.per_sample import Ratio, Sums, Weighted
+from orchestrator.metrics.resampling.per_sample import Sums, Weighted
 
 
 def arrays_of(kind: str | None, count: int = 40) -> tuple[Any, Any]:
