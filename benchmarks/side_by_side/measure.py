@@ -59,6 +59,7 @@ class Run:
         }
         # Ray and sweep take this process's own interpreter; the others have theirs on a .pth.
         env["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT)])
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
         self.began = time.time()
         self.process = subprocess.Popen(
             tool.command(python, trials, parallel),

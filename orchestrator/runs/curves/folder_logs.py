@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from orchestrator.files.series_names import best_training_name, best_validation_name
 from orchestrator.runs.curves.formats.dvclive import is_dvclive, read_dvclive
@@ -50,6 +53,25 @@ def log_of_folder(
         ):
             return runs
     return []
+
+
+def may_hold_log(folder: Path, files: Collection[str], metadata: Mapping[str, Any]) -> bool:
+    """Return False if `log_of_folder` finds nothing for certain, as next to most arrays.
+
+    Args:
+        files: the names of its files; none if unknown.
+        metadata: content of ``metadata.json``, which is a log only if it has lists.
+    """
+    if not files or len(os.listdir(folder)) > len(files):
+        return True
+    has_lists = not metadata or "[" in str(metadata)
+    return any(_may_be_log(name) for name in files if has_lists or name != "metadata.json")
+
+
+@lru_cache(maxsize=4096)
+def _may_be_log(name: str) -> bool:
+    path = Path(name)
+    return bool(priorities(name)) or path.suffix.lower() in _MAYBE or is_event_file(path)
 
 
 def _candidates(files: list[Path]) -> Iterator[tuple[Path, bool]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl, regular
 from orchestrator.metrics import OWN, check_pair
+from orchestrator.runs.curves.folder_logs import may_hold_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
     ROLES,
@@ -120,7 +121,7 @@ class StoredRun:
     """One run folder: each file is read once, when it is first needed."""
 
     path: Path  # below the path that was given
-    files: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()  # empty if nobody has looked
     sweep: SweepInfo | None = None  # the sweep of ours that it belongs to
     record: TrialRecord | None = None  # None for a folder of another tool
     state: TrialState | None = None  # the trial's state when the folder was found
@@ -210,7 +211,8 @@ class StoredRun:
         if log is None or self.error is not None:
             return None
         with suppress(NotFoundError, UsageError, OSError):
-            return read_runs(log)[0]
+            if named or self.is_ours or may_hold_log(self.path, self.files, self.metadata):
+                return read_runs(log)[0]
         return None
 
     @property
