@@ -11,7 +11,6 @@
     │   └── ChangedSpecError    exit code 2   the sweep has run with another spec: --new
     ├── WaitTimeoutError        exit code 3   --wait-timeout expired: the same command continues
     └── TrialError              exit code 1   a trial failed: read its log
-        └── TerminatedError                   its process got SIGTERM
 
 A message reads *where: what is wrong (what was found). What to do.*
 """
@@ -60,10 +59,6 @@ class WaitTimeoutError(SweepError):
 
 class TrialError(SweepError):
     """A trial failed; the message names its log."""
-
-
-class TerminatedError(TrialError):
-    """A trial's process got SIGTERM from outside."""
 
 
 @dataclass(frozen=True)

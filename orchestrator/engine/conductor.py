@@ -163,7 +163,7 @@ class Conductor:
                     self._log.folder.lock_file.stat()  # raises if the whole folder is gone
                     self._finish(attempt, TrialState.WAITING, str(text))
                     self.stop(str(text))
-                case "failed" | "terminated", text:
+                case "failed", text:
                     self._on_failed(attempt_id, attempt, str(text))
 
     def on_gone(self, attempt_id: str, lost: str = "") -> None:

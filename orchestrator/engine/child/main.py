@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from orchestrator.divergence import DivergenceRule
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
-from orchestrator.errors import SweepError, TerminatedError, TrialError
+from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE, Private
 from orchestrator.sweepfile.model import Program
@@ -172,8 +172,7 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: TextIO | None = Non
             if run is not None:
                 with suppress(OSError):  # the folder may be gone or full; the message matters
                     run.finish("failed", error=run.masked(message))
-            kind = "terminated" if isinstance(error, TerminatedError) else "failed"
-            return [kind, message if run is None else run.masked(message)]
+            return ["failed", message if run is None else run.masked(message)]
     return ["done"]
 
 

@@ -11,7 +11,6 @@ A message is a list in JSON types; its first item is the kind::
     ["memory", bytes, pid]
     ["done"]
     ["failed", message]
-    ["terminated", message]                 it got SIGTERM, from outside unless it is ending
     ["disk", message]                       its folder cannot be written
 
 The bytes of ``memory`` are, on a GPU, the peak of what torch reserved, without the context; on a
@@ -54,6 +53,9 @@ _MOST_AT_ONCE = 32
 
 # Of the 107 bytes of a path to a socket, multiprocessing needs 32 after the temporary folder.
 LONGEST_TEMPORARY_PATH = 70
+
+# What `multiprocessing` returns for a process whose forkserver is gone, whatever became of it.
+_NO_FORKSERVER = 255
 
 Message = list[Any]
 
@@ -176,11 +178,6 @@ class TrialProcess:
         return [self._connection, self._process.sentinel] if self.is_alive else []
 
     @property
-    def is_ending(self) -> bool:
-        """True once it was asked to stop."""
-        return self._kill_at is not None
-
-    @property
     def seconds_left(self) -> float | None:
         """The seconds until `poll` kills it; None if it was not asked to stop."""
         return None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
@@ -234,9 +231,7 @@ class TrialProcess:
         self._connection.close()
         self.is_alive = False
         if not over and not is_last(messages):
-            code = self._process.exitcode or 0
-            kind = "terminated" if code == -signal.SIGTERM else "failed"
-            messages.append([kind, _how_it_ended(code)])
+            messages.append(["failed", _how_it_ended(self._process.exitcode or 0)])
         return messages
 
     def _receive(self, most: float = math.inf) -> list[Message]:
@@ -264,7 +259,7 @@ def modules_to_load(trainer: str | None) -> list[str]:
 
 def is_last(messages: list[Message]) -> bool:
     """Return whether the last of `messages` ends the attempt."""
-    return bool(messages) and messages[-1][0] in ("done", "failed", "terminated", "disk")
+    return bool(messages) and messages[-1][0] in ("done", "failed", "disk")
 
 
 def kill_family(pid: int) -> None:
@@ -322,4 +317,6 @@ def _start_conditions() -> Iterator[None]:
 
 
 def _how_it_ended(code: int) -> str:
+    if code == _NO_FORKSERVER:
+        return f"the process was lost, as its forkserver has ended (exit code {code})"
     return f"the process {describe_exit(code)}{'' if code < 0 else ' before the trial was done'}"

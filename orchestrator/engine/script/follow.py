@@ -28,7 +28,7 @@ from orchestrator.engine.script.workdir import (
     changed_files,
     written_files,
 )
-from orchestrator.errors import TerminatedError, TrialError
+from orchestrator.errors import TrialError
 from orchestrator.runs import RunDir
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import Macros
@@ -72,7 +72,7 @@ def run_script(
             script.clear_away()
             script.log.close()
     if script.was_terminated:
-        raise TerminatedError(f"{program.path}: was stopped: the trial's process got SIGTERM.")
+        raise TrialError(f"{program.path}: was stopped: the trial's process got SIGTERM.")
     if not script.was_stopped:
         script.warn_of_unmatched()
 

@@ -28,8 +28,25 @@ from tests.engine.test_conductor import end, make_conductor, start, states
 def test_what_may_pass_runs_again(message: str) -> None:
     cause = passing_cause(message)
     assert cause is not None
-    assert Retries(None).after(0, message) is None, "not without retries"
     assert Retries(2).after(0, message) == f"{cause}; waits to run again (retry 1 of 2)"
+
+
+@pytest.mark.parametrize(
+    ("message", "most"),
+    [
+        ("train.py: was killed by SIGTERM after 3 s.", 2),
+        ("train.py: ended with exit code 143, which means SIGTERM after 3 s.", 2),
+        ("train.py: was stopped, because the trial's process got SIGTERM.", 2),
+        ("the process was lost, as its forkserver has ended (exit code 255)", 2),
+        ("the process was killed by SIGKILL", 0),
+        ("OSError: [Errno 28] No space left on device: 'checkpoint.pt'", 0),
+    ],
+)
+def test_without_retries_only_what_was_terminated_runs_again(message: str, most: int) -> None:
+    counted = Retries(None)
+    again = [counted.after(0, message) for _ in range(4)]
+    assert [reason is not None for reason in again] == [True] * most + [False] * (4 - most)
+    assert Retries(0).after(0, message) is None, "a file may forbid it"
 
 
 @pytest.mark.parametrize(

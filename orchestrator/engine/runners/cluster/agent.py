@@ -35,6 +35,7 @@ from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.runners.cluster.copying import Piece, Source, unpacked
 from orchestrator.engine.runners.cluster.fence import AgentLease, clock
 from orchestrator.engine.runners.cluster.fitting import environment
+from orchestrator.engine.state.reruns import is_killed
 from orchestrator.files import MIB
 from orchestrator.placement import CPU, Device, Host
 from orchestrator.placement.hardware import HostReader, Reader, family, members, pids_comparable
@@ -44,6 +45,7 @@ ANSWER_WITHIN_S = 0.5
 READ_EVERY_S = 1.0
 COPY_EVERY_S = 1.0
 _POLL_S = 0.2
+_SETTLE_S = 2.0  # from the first process of a node that is killed to the agent, if all are
 
 LOST = "lost"
 """Kind of an agent's own message: it has ended the attempt, which shall run again."""
@@ -102,6 +104,8 @@ class _Held:
         source: its folder, if that is copied to the driver.
         unheard: number of its last batch, until the driver has confirmed that.
         last: its last messages, which wait until its folder was copied.
+        last_at: when they may be sent. If the whole node is being ended, the agent is too until
+            then, and the trial is lost, which is no failure.
     """
 
     process: TrialProcess
@@ -109,6 +113,7 @@ class _Held:
     source: Source | None
     unheard: int | None = None
     last: list[Message] | None = None
+    last_at: float = 0.0
     copied_at: float = 0.0
 
     def changes(self, *, has_news: bool) -> Sequence[Piece]:
@@ -230,7 +235,8 @@ class Agent:
             process = TrialProcess(attempt)
         except Exception as error:  # of any kind: it must reach the driver as a message
             with self._news:
-                self._put(attempt_id, [["failed", f"{type(error).__name__}: {error}"]])
+                # It may be the node's fault, which is about to end.
+                self._put(attempt_id, [[LOST, f"did not start ({type(error).__name__}: {error})"]])
             return
         with self._news:
             self._held[attempt_id] = _Held(process, leases, source)
@@ -296,9 +302,9 @@ class Agent:
                 for lease in held.leases:
                     lease.used(int(details[0]))
         if is_last(messages):
-            if messages[-1][0] == "terminated" and not held.process.is_ending:
-                # Batch systems send SIGTERM to all processes of a node that they take back.
-                messages[-1] = [LOST, "the trial got SIGTERM"]
+            kind, *details = messages[-1]
+            if kind == "failed" and is_killed(str(details[0])):
+                held.last_at = time.monotonic() + _SETTLE_S
             held.last, messages = messages, []
         pieces: Sequence[Piece] = ()
         try:
@@ -307,7 +313,7 @@ class Agent:
             held.last, held.source = [["failed", f"copying the run folder: {error}"]], None
         if messages or pieces:
             held.unheard = self._put(attempt_id, messages, pieces)
-        elif held.last is not None:
+        elif held.last is not None and time.monotonic() >= held.last_at:
             self._put(attempt_id, held.last)
             self._end(attempt_id)
 

@@ -52,7 +52,7 @@ class Hosts:
         self._token = secrets.token_hex(32)
         self._environ = dict(environ)
         self._raylets: list[subprocess.Popen[bytes]] = []
-        self._n_hosts = 0
+        self._cores: list[int] = []
         self._ip("link", "add", self._tag, "type", "bridge")
         self._ip("link", "set", self._tag, "up")
         for count in cores:
@@ -60,8 +60,8 @@ class Hosts:
 
     def add(self, cores: int) -> int:
         """Start another host, and return its number."""
-        number = self._n_hosts
-        self._n_hosts += 1
+        number = len(self._cores)
+        self._cores.append(cores)
         name, here, there = self._name(number), f"{self._tag}v{number}", "eth0"
         self._ip("netns", "add", name)
         self._ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
@@ -70,20 +70,24 @@ class Hosts:
         self._ip(*inside, "addr", "add", f"{self._net}.{number + 1}/24", "dev", there)
         self._ip(*inside, "link", "set", there, "up")
         self._ip(*inside, "link", "set", "lo", "up")
+        self.boot(number)
+        return number
+
+    def boot(self, number: int) -> None:
+        """Start Ray on a host."""
         role = ["--head", "--port=6379"] if number == 0 else [f"--address={self.address}"]
         self._raylets.append(
             self.start(
                 number,
                 [
                     *("ray", "start", *role, f"--node-ip-address={self._net}.{number + 1}"),
-                    *(f"--num-cpus={cores}", "--block", "--disable-usage-stats"),
+                    *(f"--num-cpus={self._cores[number]}", "--block", "--disable-usage-stats"),
                     *(["--include-dashboard=false"] if number == 0 else []),
                 ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
         )
-        return number
 
     def start(
         self, number: int, command: Sequence[str], **options: object
@@ -115,12 +119,25 @@ class Hosts:
 
     def wait(self, count: int, timeout_s: float) -> None:
         """Wait until as many hosts have joined."""
-        code = (
-            "import ray, sys, time\n"
-            f"ray.init(address={self.address!r}, log_to_driver=False)\n"
-            f"while sum(node['Alive'] for node in ray.nodes()) < {count}: time.sleep(0.2)\n"
+        alive = "sum(node['Alive'] for node in ray.nodes())"
+        self._ask(f"while {alive} < {count}: time.sleep(0.2)", timeout_s)
+
+    def drain(self, number: int) -> None:
+        """Announce to Ray that a host is about to leave the cluster."""
+        self.run(
+            *("ray", "drain-node", f"--address={self.address}", "--reason-message=maintenance"),
+            "--reason=DRAIN_NODE_REASON_PREEMPTION",
+            number=number,
+            timeout_s=30,
         )
-        self.start(0, [sys.executable, "-c", code], stderr=subprocess.DEVNULL).wait(timeout_s)
+
+    def run(self, *command: str, timeout_s: float, cwd: Path | None = None, number: int = 0) -> str:
+        """Run a command on a host to its end, and return what it printed."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": cwd}
+        process = self.start(number, command, **options)
+        output = process.communicate(timeout=timeout_s)[0].decode()
+        assert process.returncode == 0, output
+        return output
 
     def cut(self, number: int) -> None:
         """Disconnect a host; nothing there ends."""
@@ -130,27 +147,43 @@ class Hosts:
         """Connect a host again."""
         self._ip("link", "set", f"{self._tag}v{number}", "up")
 
-    def kill(self, number: int) -> None:
-        """End all processes of a host at once, as a power cut does."""
+    def kill(self, number: int, signal: str = "KILL", but: int = 0) -> None:
+        """Send a signal to all processes of a host; KILL is what a power cut does.
+
+        Args:
+            but: leader of a session that is left out.
+        """
         found = subprocess.run(
             ["ip", "netns", "pids", self._name(number)], capture_output=True, text=True, check=True
         )
-        for pid in found.stdout.split():
-            subprocess.run(["kill", "-9", pid], stderr=subprocess.DEVNULL, check=False)
+        pids = [pid for pid in map(int, found.stdout.split()) if _session(pid) != but]
+        subprocess.run(["kill", f"-{signal}", *map(str, pids)], capture_output=True, check=False)
 
     def close(self) -> None:
         """End all hosts."""
-        for number in range(self._n_hosts):
+        for number in range(len(self._cores)):
             self.kill(number)
         for raylet in self._raylets:
             raylet.wait(20)
-        for number in range(self._n_hosts):
+        for number in range(len(self._cores)):
             self._ip("netns", "delete", self._name(number))
         self._ip("link", "delete", self._tag)
         shutil.rmtree(self._disks, ignore_errors=True)
+
+    def _ask(self, code: str, timeout_s: float) -> str:
+        """Run Python code on the head with Ray joined, and return what it printed."""
+        begin = f"import ray, time; ray.init(address={self.address!r}, log_to_driver=False)\n"
+        return self.run(sys.executable, "-c", begin + code, timeout_s=timeout_s)
 
     def _name(self, number: int) -> str:
         return f"{self._tag}h{number}"
 
     def _ip(self, *arguments: str) -> None:
         subprocess.run(["ip", *arguments], check=True)
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return -1

@@ -1,39 +1,47 @@
-"""A sweep on three hosts of unequal size that share no folder for results; two of them fail."""
+"""Sweeps on hosts of unequal size that share no folder for results, and that fail."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
 from orchestrator.runs import read_reports
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialState, load_trials
+from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from tests.engine.runners.cluster.hosts import Hosts, why_not
-from tests.engine.sweeps import wait_until
+from tests.engine.sweeps import is_alive, wait_until
 
-pytestmark = [pytest.mark.ray, pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
+]
 
 STEPS = 24
 
+# All hosts reach the folder of `beats`, as it is not the one for results: it shows in which order
+# processes of a trial have really run, whatever the driver was told.
 SCRIPT = f"""
 import os, socket, time
 from pathlib import Path
 folder = Path(os.environ["SWEEP_RUN_DIR"])
+beats = Path(__file__).with_name("beats") / folder.name
 state = folder / "state.pt"
 first = int(state.read_text()) if state.exists() else 0
 for step in range(first + 1, {STEPS} + 1):
     print(f"step {{step}} loss {{1 / step}}", flush=True)
-    with (folder / "hosts.log").open("a") as file:
-        print(step, socket.gethostname(), file=file)
+    with beats.open("a") as file:
+        print(socket.gethostname(), os.getpid(), step, file=file, flush=True)
     (folder / "new.tmp").write_text(str(step))
     (folder / "new.tmp").replace(state)
-    time.sleep(0.25)
+    time.sleep(0.4)
 """
 
 SWEEP = """
@@ -41,66 +49,184 @@ name: s
 program: train.py
 metric: loss
 resume: {args: "--from ${checkpoint}", checkpoint: "*.pt"}
-parameters: {lr: {values: [1, 2, 3, 4, 5]}}
+parameters: {lr: {values: [1, 2, 3, 4]}}
 """
 
 
+class Driver:
+    """Starts the sweep on the first host, and reads what it left."""
+
+    def __init__(self, hosts: Hosts, folder: Path) -> None:
+        self.hosts = hosts
+        self.folder = folder
+        self.sweep = SweepDir(folder / "results" / "s")
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the sweep, or continue it."""
+        command = ["-m", "orchestrator", "run", "s.yaml", "--address", self.hosts.address]
+        self.process = self.hosts.start(
+            *(0, [sys.executable, *command]),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        return self.process
+
+    def beats(self, record: TrialRecord) -> list[tuple[str, int, int]]:
+        """Return host, process and number of each step of a trial, in the order of time."""
+        path = self.folder / "beats" / self.sweep.run_dir(record.number, record.name).path.name
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [(host, int(pid), int(step)) for host, pid, step in lines]
+
+    def wait_for_reports(self, *names: str, most: int = 40) -> None:
+        """Wait until trials that run on each of these hosts have sent some reports."""
+
+        def are_there() -> bool:
+            assert self.process.poll() is None, self.process.communicate()[0].decode()
+            seen = {
+                (record.slot or {}).get("node")
+                for record in load_trials(self.sweep)
+                if record.state is TrialState.RUNNING
+                and (last := self.beats(record)[-1:])
+                and last[0][0] == (record.slot or {}).get("node")
+                and len(list(read_reports(self.sweep.run_dir(record.number, record.name)))) > 2
+            }
+            return seen >= set(names)
+
+        wait_until(are_there, most)
+
+    def end(self, code: int = 0) -> str:
+        """Wait for the end of the driver, and return what it printed."""
+        try:
+            output = self.process.communicate(timeout=120)[0].decode()
+        finally:
+            self.process.kill()
+        assert self.process.returncode == code, output
+        return output
+
+    def records(self) -> list[TrialRecord]:
+        """Return the records of all trials that have started."""
+        return [one for one in load_trials(self.sweep) if one.attempt]
+
+    def complete(self) -> list[TrialRecord]:
+        """Return the records of the trials that are complete."""
+        return [one for one in load_trials(self.sweep) if one.state is TrialState.COMPLETE]
+
+    def reasons(self) -> set[str]:
+        """Return why attempts have ended."""
+        events = [json.loads(line) for line in self.sweep.events_file.open(encoding="utf-8")]
+        return {str(each["reason"]) for each in events if each["event"] == "trial_ended"}
+
+    def stays(self, record: TrialRecord) -> list[tuple[str, list[int]]]:
+        """Return the host and the steps of each process of a trial, in the order of time."""
+        found: list[tuple[str, list[int]]] = []
+        for (host, _), beats in groupby(self.beats(record), itemgetter(0, 1)):
+            found.append((host, [beat[2] for beat in beats]))
+        return found
+
+    def check(self, records: Sequence[TrialRecord] = ()) -> int:
+        """Check that trials are complete and whole; return how many have moved."""
+        moved = 0
+        for record in records or load_trials(self.sweep):
+            assert (record.state, record.value) == (TrialState.COMPLETE, 1 / STEPS), record.reason
+            run = self.sweep.run_dir(record.number, record.name)
+            steps = [step for step, _ in read_reports(run)]
+            assert steps == sorted(set(steps)), "each reported once, in order"
+            log = run.log_file.read_text()
+            assert all(f"step {step} loss" in log for step in steps)
+            stays = self.stays(record)
+            # The last line of a script that is killed may be on its way.
+            killed_at = {own[-1] for _, own in stays[:-1]}
+            assert set(range(1, STEPS + 1)) - set(steps) <= killed_at
+            assert len(stays) == len({beat[1] for beat in self.beats(record)}), "never two at once"
+            assert len(stays) <= record.attempt
+            for host, own in stays:
+                assert own == list(range(own[0], own[-1] + 1)), host
+            for (_, before), (_, after) in pairwise(stays):
+                assert after[0] <= before[-1] + 1
+                assert after[0] > before[0] or len(before) < 3, "from its checkpoint"
+            moved += len(stays) > 1
+        return moved
+
+
 @pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    (tmp_path / "results").mkdir()
+def folder(tmp_path: Path) -> Path:
+    for name in ("results", "beats"):
+        (tmp_path / name).mkdir()
     (tmp_path / "train.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(SWEEP, encoding="utf-8")
-    found = Hosts([1, 2, 2], private=tmp_path / "results", environ={"SWEEP_LEASE_S": "4"})
+    return tmp_path
+
+
+@pytest.fixture
+def hosts(folder: Path, request: pytest.FixtureRequest) -> Iterator[Hosts]:
+    found = Hosts(request.param, private=folder / "results", environ={"SWEEP_LEASE_S": "4"})
     yield found
     found.close()
 
 
+@pytest.mark.parametrize("hosts", [[1, 2, 2]], indirect=True)
 def test_trials_of_lost_hosts_continue_elsewhere_from_their_checkpoints(
-    hosts: Hosts, tmp_path: Path
+    hosts: Hosts, folder: Path
 ) -> None:
-    sweep = SweepDir(tmp_path / "results" / "s")
-    command = [sys.executable, "-m", "orchestrator", "run", "s.yaml", "--address", hosts.address]
-    hosts.wait(3, 40)
-    driver = hosts.start(0, command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    hosts.wait(3, 60)
+    driver = Driver(hosts, folder)
+    driver.wait_for_reports("h0", "h1", "h2")
+    hosts.kill(2)
+    hosts.cut(1)
+    wait_until(lambda: "node h1 was lost" in driver.reasons(), 60)
+    hosts.heal(1)  # what ran there has ended by then
+    driver.end()
+    assert driver.check() >= 2
+    assert {"node h1 was lost", "node h2 was lost"} <= driver.reasons()
 
-    def have_begun() -> bool:
-        """Return whether three trials or more have reported on hosts that will be lost."""
-        files = [path.read_text().split() for path in sweep.path.rglob("hosts.log")]
-        away = [
-            path for path in sweep.path.rglob("metrics.jsonl") if len(path.open().readlines()) > 2
-        ]
-        return len(away) >= 5 and {name for words in files for name in words[1::2]} >= {"h1", "h2"}
 
-    try:
-        wait_until(have_begun, 40)
-        hosts.kill(2)
-        hosts.cut(1)
-        output, _ = driver.communicate(timeout=90)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0, output.decode()
-    records = load_trials(sweep)
-    assert {record.state for record in records} == {TrialState.COMPLETE}
-    assert {record.value for record in records} == {1 / STEPS}
-    moved = 0
-    for record in records:
-        run = sweep.run_dir(record.number, record.name)
-        steps = [step for step, _ in read_reports(run)]
-        assert steps == sorted(set(steps)), "no step was reported twice"
-        assert steps[0] == 1
-        assert steps[-1] == STEPS
-        lines = [line.split() for line in (run.path / "hosts.log").read_text().splitlines()]
-        stays = [
-            (host, [int(step) for step, _ in each]) for host, each in groupby(lines, lambda x: x[1])
-        ]
-        assert len({host for host, _ in stays}) == len(stays), "never two at once"
-        for host, own in stays:
-            assert own == list(range(own[0], own[-1] + 1)), host
-        for (_, before), (_, after) in pairwise(stays):
-            assert before[0] < after[0] <= before[-1] + 1, "from the checkpoint, not from the start"
-        assert {int(step) for step, _ in lines} == set(range(1, STEPS + 1))
-        moved += len(stays) > 1
-    assert moved >= 2
-    events = [json.loads(line) for line in sweep.events_file.open(encoding="utf-8")]
-    reasons = {event["reason"] for event in events if event["event"] == "trial_ended"}
-    assert {"node h1 was lost", "node h2 was lost"} <= reasons
+@pytest.mark.parametrize("hosts", [[1, 2]], indirect=True)
+def test_hosts_come_and_go_in_order(hosts: Hosts, folder: Path) -> None:
+    hosts.wait(2, 60)
+    driver = Driver(hosts, folder)
+    driver.wait_for_reports("h0", "h1")
+    hosts.add(2)
+    hosts.kill(1, "TERM")  # as Slurm does with all processes of what it preempts
+    driver.wait_for_reports("h2")
+    hosts.drain(2)
+    driver.end()
+    assert driver.check() >= 2
+    assert "node h2 leaves the cluster" in driver.reasons()
+
+
+@pytest.mark.parametrize("hosts", [[1, 2]], indirect=True)
+def test_the_same_command_continues_after_the_driver_or_the_head_was_lost(
+    hosts: Hosts, folder: Path
+) -> None:
+    (folder / "s.yaml").write_text(SWEEP.replace("4]", "4, 5, 6]"), encoding="utf-8")
+    hosts.wait(2, 60)
+    driver = Driver(hosts, folder)
+    driver.wait_for_reports("h0", "h1")
+    hosts.kill(0, but=driver.process.pid)
+    output = driver.end(130)
+    assert f"the head of the Ray cluster at {hosts.address} was lost" in output
+    assert {one.state for one in driver.records()} == {TrialState.WAITING}
+
+    hosts.kill(1)
+    for number in (0, 1):
+        hosts.boot(number)
+    hosts.wait(2, 60)
+    driver.start()
+    wait_until(lambda: bool(driver.complete()), 60)
+    driver.process.kill()
+    driver.process.communicate()
+    children = {beat[1] for one in driver.records() for beat in driver.beats(one)}
+    wait_until(lambda: not any(map(is_alive, children)), 10)
+    complete = driver.complete()
+
+    driver.start()
+    driver.wait_for_reports("h0", "h1")
+    for number in (1, 0):
+        hosts.kill(number, "TERM")  # everything, as Slurm does with a job that it preempts
+    driver.end(130)
+    assert {one.state for one in driver.records()} == {TrialState.COMPLETE, TrialState.WAITING}
+    driver.check(driver.complete())
+    attempts = {one.number: one.attempt for one in driver.records()}
+    assert all(attempts[one.number] == one.attempt for one in complete), "none ran again"
