@@ -29,12 +29,12 @@ STEPS = 24
 # All hosts reach the folder of `beats`, as it is not the one for results: it shows in which order
 # processes of a trial have really run, whatever the driver was told.
 SCRIPT = f"""
-import os, socket, time
+import os, socket, sys, time
 from pathlib import Path
 folder = Path(os.environ["SWEEP_RUN_DIR"])
 beats = Path(__file__).with_name("beats") / folder.name
 state = folder / "state.pt"
-first = int(state.read_text()) if state.exists() else 0
+first = int(Path(sys.argv[-1]).read_text()) if "--from" in sys.argv else 0
 for step in range(first + 1, {STEPS} + 1):
     print(f"step {{step}} loss {{1 / step}}", flush=True)
     with beats.open("a") as file:
@@ -230,3 +230,48 @@ def test_the_same_command_continues_after_the_driver_or_the_head_was_lost(
     driver.check(driver.complete())
     attempts = {one.number: one.attempt for one in driver.records()}
     assert all(attempts[one.number] == one.attempt for one in complete), "none ran again"
+
+
+@pytest.mark.parametrize("hosts", [[1, 1]], indirect=True)
+def test_all_commands_work_where_the_driver_runs(hosts: Hosts, folder: Path) -> None:
+    def sweep(*words: str) -> str:
+        command = [sys.executable, "-m", "orchestrator", *words]
+        return hosts.run(*command, timeout_s=60, cwd=folder)
+
+    script = folder / "train.py"
+    script.write_text(SCRIPT.replace("sleep(0.4)", "sleep(4)"), encoding="utf-8")
+    hosts.wait(2, 60)
+    driver = Driver(hosts, folder)
+    driver.wait_for_reports("h0", "h1")
+    status = json.loads(sweep("status", "s", "--json"))
+    nodes = {
+        each["node"]: each["number"] for each in status["trials"] if each["state"] == "RUNNING"
+    }
+    assert set(nodes) == {"h0", "h1"}
+    away = driver.records()[nodes["h1"]]
+    assert "node" in sweep("status", "s")
+    for command in ("compare", "report"):
+        assert away.name in sweep(command, "s") or command == "report"
+
+    seen = len(driver.beats(away))
+    logs = hosts.start(
+        *(0, [sys.executable, "-m", "orchestrator", "logs", away.name, "-f"]),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert logs.stdout is not None
+    assert any(line.startswith(f"step {seen + 1} ") for line in logs.stdout), "it follows"
+    stopped = sweep("stop", "s", away.name)
+    assert "PRUNED" in stopped
+    assert logs.wait(20) == 0, "it ends with its trial"
+    logs.stdout.close()
+    assert not any(is_alive(beat[1]) for beat in driver.beats(away))
+
+    sweep("stop", "s")
+    driver.end(130)
+    script.write_text(SCRIPT.replace("sleep(0.4)", "sleep(0.1)"), encoding="utf-8")
+    assert "resumed" in sweep("resume", away.name, "--set", "lr=9")
+    last = driver.records()[-1]
+    assert (last.state, last.origin) == (TrialState.COMPLETE, away.number)
+    assert driver.beats(last)[0][2] == driver.beats(away)[-1][2] + 1
