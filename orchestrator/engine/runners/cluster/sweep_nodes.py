@@ -63,7 +63,7 @@ class Cluster:
         deadline = time.monotonic() + JOIN_WITHIN_S
         links = self._agents.links
         while time.monotonic() < deadline:
-            self._agents.serve(lambda link, attempt_id, messages: None, lambda attempt_id: False)
+            self._serve_idle()
             if links and all(link.snapshot is not None for link in links.values()):
                 break
         unfit = [f"{link.node} ({link.unfit})" for link in links.values() if link.unfit]
@@ -102,9 +102,13 @@ class Cluster:
                 for _ in range(self._gpus_of(name)):
                     self._claims.ask_gpu()
         self._ask_cores()
-        deadline = time.monotonic() + CLAIM_WITHIN_S
-        while self._claims.waiting and time.monotonic() < deadline:
-            time.sleep(0.05)
+        begun = time.monotonic()
+        while self._claims.waiting:
+            # Cores are granted once a worker runs there, which a busy machine may start late.
+            is_patient = not self._on_gpus and not self._claims.granted
+            if time.monotonic() - begun > (JOIN_WITHIN_S if is_patient else CLAIM_WITHIN_S):
+                break
+            self._serve_idle()  # who is not asked counts as silent
             self._claims.update()
         self._plans = self._decide(self._plannable())
         return cluster_plan.join_plans(self._plans, policy)
@@ -157,6 +161,9 @@ class Cluster:
     def close(self) -> None:
         """End all agents; what was reserved is free once the driver leaves Ray."""
         self._agents.close()
+
+    def _serve_idle(self) -> None:
+        self._agents.serve(lambda link, attempt_id, messages: None, lambda attempt_id: False)
 
     def _hand_out(self, conductor: Conductor) -> bool:
         """Send the next attempt to its node; return whether there is one."""
