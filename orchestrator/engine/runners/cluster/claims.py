@@ -45,12 +45,7 @@ class Claims:
     @property
     def waiting(self) -> int:
         """How many claims Ray has not granted yet."""
-        return len(self._claims) - self.granted
-
-    @property
-    def granted(self) -> int:
-        """How many claims Ray has granted."""
-        return sum(bool(claim.node_id) for claim in self._claims)
+        return sum(not claim.node_id for claim in self._claims)
 
     def ask_gpu(self) -> None:
         """Claim one GPU of any node."""

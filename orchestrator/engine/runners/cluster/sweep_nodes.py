@@ -103,14 +103,13 @@ class Cluster:
                     self._claims.ask_gpu()
         self._ask_cores()
         begun = time.monotonic()
-        while self._claims.waiting:
-            # Cores are granted once a worker runs there, which a busy machine may start late.
-            is_patient = not self._on_gpus and not self._claims.granted
-            if time.monotonic() - begun > (JOIN_WITHIN_S if is_patient else CLAIM_WITHIN_S):
-                break
+        nodes: list[NodeView] = []
+        while not nodes and time.monotonic() - begun < JOIN_WITHIN_S:
             self._serve_idle()  # who is not asked counts as silent
             self._claims.update()
-        self._plans = self._decide(self._plannable())
+            if not self._claims.waiting or time.monotonic() - begun > CLAIM_WITHIN_S:
+                nodes = self._plannable()  # none yet on a machine that is very busy
+        self._plans = self._decide(nodes)
         return cluster_plan.join_plans(self._plans, policy)
 
     def machine(self, plan: Plan) -> Machine:

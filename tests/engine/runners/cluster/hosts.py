@@ -12,10 +12,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).parents[4]
+
+_LETTERS = cycle("abcdefghijklmnopqrstuvwxyz")
 
 
 def why_not() -> str:
@@ -43,7 +46,8 @@ class Hosts:
         private: Path | None = None,
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._tag = f"s{os.getpid() % 100_000}"
+        # What was closed before may take a while to vanish.
+        self._tag = f"s{os.getpid() % 100_000}{next(_LETTERS)}"
         self._private = private
         self._net = f"10.{77 + os.getpid() % 100}.0"
         self.address = f"{self._net}.1:6379"
