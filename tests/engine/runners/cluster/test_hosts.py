@@ -46,7 +46,7 @@ for step in range(first + 1, {STEPS} + 1):
         print(socket.gethostname(), os.getpid(), step, file=file, flush=True)
     (folder / "new.tmp").write_text(str(step))
     (folder / "new.tmp").replace(state)
-    while step == max([int(each.read_text()) for each in go if each.exists()] or [{HELD_AT}]):
+    while step >= max([int(each.read_text()) for each in go if each.exists()] or [{HELD_AT}]):
         if step == {STEPS}:
             break
         time.sleep(0.1)
