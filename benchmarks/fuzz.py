@@ -42,23 +42,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100_000, help="inputs for each parser")
     parser.add_argument("--start", type=int, default=0, help="number of the first input")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=1e9, help="at most, for all")
+    parser.add_argument("--minutes", type=float, default=1e9, help="at most, for each parser")
     parser.add_argument("names", nargs="*", help="parsers [default: all]")
     given = parser.parse_args()
-    until = time.monotonic() + 60 * given.minutes
     bad = 0
     with tempfile.TemporaryDirectory(prefix="sweep-fuzz-") as name:
         found = everything(Path(name))
         for kind in given.names or found:
-            if time.monotonic() > until:
-                break
             numbers = range(given.start, given.start + given.n)
             sys.stdout.flush()
             pid = os.fork()
             if pid == 0:
                 faults = 99
                 try:
-                    faults = attack(kind, found[kind], numbers, given.seed, until)
+                    faults = attack(kind, found[kind], numbers, given.seed, 60 * given.minutes)
                 finally:
                     sys.stdout.flush()
                     os._exit(min(faults, 99))
@@ -66,10 +63,11 @@ def main() -> None:
     sys.exit(bad > 0)
 
 
-def attack(kind: str, parser: Parser, numbers: range, seed: int, until: float) -> int:
+def attack(kind: str, parser: Parser, numbers: range, seed: int, longest_s: float) -> int:
     """Give a parser its inputs, print the figures and return how many kinds of faults it has."""
     used = psutil.Process().memory_info()
     resource.setrlimit(resource.RLIMIT_AS, (used.vms + _MEMORY, used.vms + _MEMORY))
+    until = time.monotonic() + longest_s
     seen: set[str] = set()
     tried = refused = 0
     slowest = 0.0

@@ -5,6 +5,9 @@ at a random moment; then the next process continues it, and is killed, until it 
 kill everything that reads must read what is there, no report that was taken in may be missing, and
 no trial that was complete may run again; at the end the table must be that of an undisturbed run.
 
+``--minutes`` and ``--tally FILE`` make it affordable: each call adds its figures to the file and
+prints the sums; several may run at once, each with a seed of its own.
+
 ``--ray N`` kills N times through ``sweep run``, also Ray's processes. ``--writes`` kills at every
 single write instead of random moments.
 """
@@ -26,6 +29,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.files import jsonl
 from orchestrator.runs import SweepDir, TrialState, load_trials
 from tests import faults
 
@@ -178,7 +182,9 @@ def _kind(process: psutil.Process) -> str:
     return "gone"
 
 
-def at_random(n: int, seed: int, folder: Path, *, ray: bool) -> int:
+def at_random(
+    n: int, seed: int, folder: Path, *, ray: bool, minutes: float, tally: Path | None
+) -> int:
     """Kill `n` times at random moments; print the figures and return how many problems."""
     chance = random.Random(seed)
     each = [
@@ -187,6 +193,8 @@ def at_random(n: int, seed: int, folder: Path, *, ray: bool) -> int:
     ]
     started = time.monotonic()
     while (left := n - sum(one.kills.total() for one in each)) > 0:
+        if time.monotonic() - started > 60 * minutes:
+            break
         one = chance.choice(each)
         one.again(min(left, chance.randint(1, 8)))
         if one.runs % 20 == 0:
@@ -195,6 +203,14 @@ def at_random(n: int, seed: int, folder: Path, *, ray: bool) -> int:
     problems = sum(len(one.problems) for one in each)
     print(f"{kills.total()} kills in {sum(one.runs for one in each)} sweeps, {dict(kills)}")
     print(f"{problems} problems, {(time.monotonic() - started) / 60:.1f} min, seed {seed}")
+    if tally is not None:
+        sweeps = sum(one.runs for one in each)
+        jsonl.append(tally, {"ray": ray, "kills": kills, "sweeps": sweeps, "problems": problems})
+        lines = [line for line in jsonl.read(tally) if line["ray"] == ray]
+        together = sum((Counter(line["kills"]) for line in lines), Counter[str]())
+        for name in ("sweeps", "problems"):
+            print(f"{sum(line[name] for line in lines)} {name} in all")
+        print(f"{together.total()} kills in all, {dict(together)}")
     return problems
 
 
@@ -215,6 +231,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=1000, help="kills at random moments")
     parser.add_argument("--ray", type=int, default=0, help="kills of sweeps that Ray runs")
+    parser.add_argument("--minutes", type=float, default=1e9, help="at most, for each of both")
+    parser.add_argument("--tally", type=Path, help="file of JSON lines that collects the figures")
     parser.add_argument("--writes", action="store_true", help="kill at every write instead")
     parser.add_argument("--points", type=int, default=0, help="writes of each sweep; 0: all")
     parser.add_argument("--seed", type=int, default=0)
@@ -224,8 +242,12 @@ def main() -> None:
         os.environ["SWEEP_LEASES"] = str(folder / "leases")
         if given.writes:
             sys.exit(at_writes(folder, given.points) > 0)
-        problems = at_random(given.n, given.seed, folder, ray=False) if given.n else 0
-        problems += at_random(given.ray, given.seed, folder, ray=True) if given.ray else 0
+        problems = 0
+        for n, ray in ((given.n, False), (given.ray, True)):
+            if n:
+                problems += at_random(
+                    n, given.seed, folder, ray=ray, minutes=given.minutes, tally=given.tally
+                )
     sys.exit(problems > 0)
 
 

@@ -82,14 +82,19 @@ def _count_drawn(spec: Spec) -> int | None:
     return min((n for n in (cap, total) if n is not None), default=None)
 
 
+_MOST_COUNTED = 5_000
 _known_counts: dict[str, int] = {}
 
 
 def _counted(text: str, spec: Spec) -> int:
-    """Return how many configs can be drawn, up to ``run_cap``; each spec is drawn once."""
+    """Return how many configs can be drawn, up to ``run_cap``; each spec is drawn once.
+
+    If very many can, it is taken for granted that all can.
+    """
     if text not in _known_counts:
-        once = _iter_once(_of_configs(spec))
-        _known_counts[text] = sum(isinstance(item, TrialConfig) for item in once)
+        once = (item for item in _iter_once(_of_configs(spec)) if isinstance(item, TrialConfig))
+        found = sum(1 for _ in islice(once, _MOST_COUNTED))
+        _known_counts[text] = found if found < _MOST_COUNTED else spec.run_cap or found
     return _known_counts[text]
 
 
