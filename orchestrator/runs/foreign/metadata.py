@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def other_formats(names: Collection[str]) -> list[str]:
 
 def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
     """Return the object in a JSON file ({} if it is missing), and why it cannot be read, if so."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}, None
     try:
         # Windows tools like to start a file with a byte order mark.
@@ -103,7 +104,7 @@ def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float
     sources = [metadata.get(key) for key in _METRIC_KEYS]
     sources.append(read_object(folder / "metrics.json")[0])
     log = folder / "metrics.jsonl"
-    last = (jsonl.read_last(log) if log.is_file() else None) or {}
+    last = (jsonl.read_last(log) if os.path.isfile(log) else None) or {}
     inner = last.get("metrics")
     sources.append(inner if isinstance(inner, Mapping) else last)
     found: dict[str, float] = {}

@@ -106,7 +106,8 @@ def _header(beginning: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _load_from_archive(path: Path, key: str) -> Array:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(path, allow_pickle=False) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
         if key not in archive.files:
             names = ", ".join(archive.files[:8])
             raise ArrayProblem(f"{path.name} holds no {key} (found: {names})")

@@ -111,7 +111,9 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     key = []
     for part in path.parts:
         for piece in _DIGITS.split(part):
-            key.append((0, int(piece), piece) if piece.isdecimal() else (1, 0, piece))
+            # As whole numbers, which may have more digits than Python turns into one.
+            digits = piece.lstrip("0")
+            key.append((0, len(digits), digits) if piece.isdecimal() else (1, 0, piece))
         key.append((-1, 0, ""))
     return key
 

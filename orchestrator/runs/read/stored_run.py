@@ -301,7 +301,7 @@ class StoredRun:
         first = places.get((split, "predictions"), Source(run.predictions_file(split)))
         second = places.get((split, "targets"), Source(run.targets_file(split)))
         lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
-        if any(file.exists() for file in lengths):
+        if any(map(os.path.exists, lengths)):
             predicted = load_sequences(first.path, lengths[0])
             wanted = load_sequences(second.path, lengths[1])
             check_pair(predicted, wanted)

@@ -40,12 +40,14 @@ class Piece:
         path: relative to the run folder.
         whole: size of the file that replaces the one before once this piece completes it; None if
             the piece is appended to it; -1 if it is gone.
+        is_private: only its owner may read it.
     """
 
     path: str
     offset: int = 0
     data: bytes = b""
     whole: int | None = None
+    is_private: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,15 @@ class Source:
         transfer = self._transfer
         assert transfer is not None
         path, stream, version = transfer.path, transfer.stream, transfer.version
-        present = _version(os.fstat(stream.fileno()))
+        about = os.fstat(stream.fileno())
+        present = _version(about)
         if transfer.offset and present != version:
             # It is written in place: what was sent of it is worth nothing.
             transfer.offset, transfer.version, version = 0, present, present
         stream.seek(transfer.offset)
-        piece = Piece(path, transfer.offset, stream.read(limit), version.size)
+        is_private = not about.st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        data = stream.read(limit)
+        piece = Piece(path, transfer.offset, data, version.size, is_private)
         transfer.offset += len(piece.data)
         if transfer.offset >= version.size or not piece.data:
             piece = replace(piece, whole=transfer.offset)
@@ -201,7 +206,8 @@ class Target:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             written = path if piece.whole is None else path.with_name(f".{path.name}.copy.tmp")
-            with written.open("r+b" if written.exists() else "w+b") as stream:
+            mode = 0o600 if piece.is_private else 0o666
+            with os.fdopen(os.open(written, os.O_RDWR | os.O_CREAT, mode), "r+b") as stream:
                 stream.truncate(piece.offset)
                 stream.seek(piece.offset)
                 stream.write(piece.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -104,3 +105,21 @@ def test_a_path_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
     for path in ("../x", "/etc/x", "a/../../x"):
         with pytest.raises(ValueError, match="not in the run folder"):
             Target(tmp_path).apply([Piece(path, data=b"x", whole=1)])
+
+
+def test_what_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    source = Source(here, frozenset())
+    (here / "config.json").write_text("{}")
+    (here / "config.json").chmod(0o600)
+    (here / "log.txt").write_text("open")
+    (here / "log.txt").chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        while pieces := source.take(0.0, at_end=True):
+            Target(there).apply(pieces)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in there.iterdir()}
+    assert modes == {"config.json": 0o600, "log.txt": 0o644}
