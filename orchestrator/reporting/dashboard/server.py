@@ -103,7 +103,7 @@ def application(
             Route("/events", pages.index_events),
             Route("/sweep/{name}", pages.sweep),
             Route("/sweep/{name}/events", pages.events),
-            Route("/sweep/{name}/run/{place:int}", pages.run),
+            Route("/sweep/{name}/run/{place}", pages.run),
             Route("/sweep/{name}/stop", pages.stop, methods=["POST"]),
             Route("/static/{name}", pages.static),
         ]
@@ -148,9 +148,10 @@ class _Pages:
 
     async def run(self, request: Request) -> Response:
         report, place = self._feed(request).report, request.path_params["place"]
-        if report is None or place >= len(report.runs):
+        places = [] if report is None else [str(each) for each in range(len(report.runs))]
+        if report is None or place not in places:
             return _text("There is no such run.\n", 404)
-        return _html(run_details(report, place))
+        return _html(run_details(report, int(place)))
 
     async def stop(self, request: Request) -> Response:
         sweep = self._feed(request).sweep
@@ -161,7 +162,8 @@ class _Pages:
         if not sweep.driver_lives():
             return _text("The sweep is not running.\n", 409)
         if number is not None:
-            found = [run for run in sweep.run_dirs() if run.number == number]
+            is_number = type(number) is int  # true equals 1
+            found = [run for run in sweep.run_dirs() if is_number and run.number == number]
             record = TrialRecord.load(found[0]) if found else None
             if record is None:
                 return _text("There is no such trial.\n", 404)
@@ -180,8 +182,9 @@ class _Pages:
 
             content = await asyncio.to_thread(get_plotlyjs)
         else:
-            file = resources.files("orchestrator.reporting") / "templates" / name
-            if Path(name).suffix not in _TYPES or not file.is_file():
+            folder = resources.files("orchestrator.reporting") / "templates"
+            file = next((each for each in folder.iterdir() if each.name == name), None)
+            if Path(name).suffix not in _TYPES or file is None:
                 return _text("There is no such file.\n", 404)
             content = file.read_bytes()
         headers = {"Cache-Control": "private, max-age=3600"} if name == "plotly.js" else {}

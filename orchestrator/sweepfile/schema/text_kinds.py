@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -66,7 +67,9 @@ def _condition(value: Any) -> str:
 def _regex(value: Any) -> str:
     text: str = of_type(value, str)
     try:
-        groups = set(re.compile(text).groupindex)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what other releases may understand
+            groups = set(re.compile(text).groupindex)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"It does not compile: {error}.") from None
     if not groups:

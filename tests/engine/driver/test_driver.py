@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,10 @@ def test_a_grid_of_many_trials_runs_each_once(tmp_path: Path) -> None:
     assert sorted(outcome.records) == list(range(20))
 
 
-def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.Popen[bytes]:
-    """Run a sweep in a process of its own, as `sweep run` does."""
+def start_driver(
+    folder: Path, trials: dict[str, dict[str, Any]], before: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Run a sweep in a process of its own, as `sweep run` does, by a command `before` it."""
     code = (
         "import json, signal, sys\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # these tests may run under nohup
@@ -117,7 +120,7 @@ def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.
     )
     marker = f"SWEEP_TEST_MARKER={folder}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(folder), json.dumps(trials)],
+        [*before, sys.executable, "-c", code, str(folder), json.dumps(trials)],
         env={**os.environ, "SWEEP_TEST_MARKER": marker.partition("=")[2]},
         start_new_session=True,
     )
