@@ -167,7 +167,8 @@ class Source:
 
     def _open(self, path: str) -> BinaryIO | None:
         try:
-            return (self.folder / path).open("rb")
+            # A buffer would return what the file held before it was written in place.
+            return (self.folder / path).open("rb", buffering=0)
         except OSError:
             return None  # it was removed meanwhile
 

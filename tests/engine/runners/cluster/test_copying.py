@@ -107,6 +107,18 @@ def test_a_path_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
             Target(tmp_path).apply([Piece(path, data=b"x", whole=1)])
 
 
+def test_a_file_that_is_written_in_place_meanwhile_is_sent_anew(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    source = Source(here, frozenset())
+    (here / "log.txt").write_bytes(b"ab")
+    Target(there).apply(source.take(1.0, limit=1))
+    (here / "log.txt").write_bytes(b"c")
+    while pieces := source.take(2.0, at_end=True, limit=1):
+        Target(there).apply(pieces)
+    assert content(there) == {"log.txt": b"c"}
+
+
 def test_what_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
