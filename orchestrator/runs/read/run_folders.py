@@ -79,11 +79,7 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
                 error = tree[path].error or (why if tree[path].names else None)
                 found[path] = StoredRun(path, tree[path].files, error=error)
     names = unique_names([path for path, run in found.items() if not run.is_ours])
-    given = {
-        path: run_name(path)
-        for path, run in found.items()
-        if run.tool is not None and run.tool.name == "MLflow"
-    }
+    given = {path: run_name(path) for path, run in found.items() if _is_mlflow(run.tool)}
     taken = Counter(given.values())
     names |= {path: name for path, name in given.items() if name and taken[name] == 1}
     named = {path: replace(run, label=names.get(path, "")) for path, run in found.items()}
@@ -92,6 +88,10 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
         is_one = labels[run.label] == 1
         named[path] = run if is_one else replace(run, label=f"{path.parent.name}/{run.label}")
     return [named[path] for path in sorted(named, key=_natural)]
+
+
+def _is_mlflow(tool: Tool | None) -> bool:
+    return tool is not None and tool.name == "MLflow"
 
 
 def unstarted(runs: Iterable[StoredRun], paths: Iterable[Path]) -> int:
@@ -111,8 +111,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     key = []
     for part in path.parts:
         for piece in _DIGITS.split(part):
-            digits = piece.lstrip("0")  # int() refuses thousands of them
-            key.append((0, len(digits), digits) if piece.isdecimal() else (1, 0, piece))
+            key.append((0, len(s := piece.lstrip("0")), s) if piece.isdecimal() else (1, 0, piece))
         key.append((-1, 0, ""))
     return key
 
