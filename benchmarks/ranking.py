@@ -5,8 +5,9 @@
     python -m benchmarks.ranking                     # 1,000 runs; some three minutes
     python -m benchmarks.ranking --runs 100 --shape 300 300
 
-Processor time, of several processes each the median. A table is remembered only of files that have
-not changed for two minutes, so that long is waited before it is printed again.
+Processor time, of several processes each the median, with all modules compiled, as after an
+installation. A table is remembered only of files that have not changed for two minutes, so that
+long is waited before it is printed again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+
+FEW = 100  # runs of the smaller table
 
 REDUCE = """
 import sys
@@ -71,30 +75,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=5, help="processes of each")
     parser.add_argument("--wait", type=float, default=125.0, help="seconds before the second table")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="sweep-ranking-") as name:
-        os.environ["SWEEP_CACHE"] = f"{name}/cache"
-        # An installed package is compiled; else each command would compile ours again.
+    with (
+        tempfile.TemporaryDirectory(prefix="sweep-ranking-") as name,
+        patch.dict(os.environ, SWEEP_CACHE=f"{name}/cache", PYTHONPYCACHEPREFIX=f"{name}/compiled"),
+    ):
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        runs = Path(name) / "runs"
-        make(runs, given.runs, given.shape)
-        ours = ("-m", "orchestrator", "compare", runs)
-        base = cpu("-c", "import click, numpy", times=given.times)
-        floor = cpu("-c", REDUCE, runs, times=given.times)
-        cpu("-m", "orchestrator", "compare", "--help")
-        first = cpu(*ours)
-        time.sleep(given.wait)
-        cpu(*ours)  # what had not settled is remembered now
-        again = cpu(*ours, times=given.times)
         plan = Path(name) / "plan.yaml"
-        plan.write_text("program: /bin/true\nparameters: {lr: {values: [0.1, 0.2]}}\n")
-        planned = cpu("-m", "orchestrator", "plan", plan, times=given.times)
+        plan.write_text(
+            f"program: /bin/true\nparameters: {{seed: {{values: {list(range(FEW))}}}}}\n"
+        )
+        folders = [Path(name) / each for each in ("compiled_for", "few", "runs")]
+        for folder, runs in zip(folders, (FEW, min(FEW, given.runs), given.runs), strict=True):
+            make(folder, runs, given.shape)
+        warm_up, few, many = (("-m", "orchestrator", "compare", folder) for folder in folders)
+        planning = ("-m", "orchestrator", "plan", plan)
+        cpu(*warm_up)
+        cpu(*planning)
+        base = cpu("-c", "import click, numpy", times=given.times)
+        floor = cpu("-c", REDUCE, folders[-1], times=given.times)
+        first_few, first = cpu(*few), cpu(*many)
+        time.sleep(given.wait)
+        cpu(*few), cpu(*many)  # what had not settled is remembered now
+        again_few, again = cpu(*few, times=given.times), cpu(*many, times=given.times)
+        planned = cpu(*planning, times=given.times)
     print("| command | CPU, s | of `import click, numpy` |\n|---|---|---|")
     for what, took in (
         ("import click, numpy", base),
         (f"NumPy reads and reduces {given.runs:,} runs", floor),
         (f"compare {given.runs:,} runs, the first time", first),
         ("the same again", again),
-        ("plan", planned),
+        (f"compare {min(FEW, given.runs)} runs, the first time", first_few),
+        ("the same again", again_few),
+        ("plan 100 trials", planned),
     ):
         print(f"| {what} | {took:.2f} | {took / base:.1f} |")
     return 0

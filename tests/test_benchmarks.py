@@ -28,7 +28,7 @@ def test_a_figure_has_a_line_for_each_series() -> None:
 @pytest.mark.slow
 def test_ranking(capsys: pytest.CaptureFixture[str]) -> None:
     assert ranking.main(["--runs", "3", "--shape", "20", "--times", "1", "--wait", "0"]) == 0
-    assert capsys.readouterr().out.count("\n") == 7
+    assert capsys.readouterr().out.count("\n") == 9
 
 
 @pytest.mark.slow

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from orchestrator.errors import NotFoundError, UsageError, nearest
 from orchestrator.files import parse_duration
-from orchestrator.placement import cluster_plan, model
+from orchestrator.placement import model
 from orchestrator.runs import SweepDir, TrialRecord, find_sweep, load_trials, results_folder
 from orchestrator.sweepfile.model import Spec
+
+if TYPE_CHECKING:
+    from orchestrator.placement import cluster_plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
