@@ -45,6 +45,7 @@ class Conductor:
     Args:
         state: the sweep's own record with the decisions so far, which are added to it.
         only: names or numbers of the only trials to run; empty for all.
+        studies: by default in the journal of the sweep's folder.
 
     Attributes:
         records: all trials by number; read only.
@@ -61,6 +62,7 @@ class Conductor:
         records: Mapping[int, TrialRecord],
         state: SweepRecord | None = None,
         only: frozenset[str] = frozenset(),
+        studies: Studies | None = None,
     ) -> None:
         check_watched(spec)
         self.slots = slots
@@ -70,7 +72,7 @@ class Conductor:
         self._only = only
         self._log = log
         self._state = state or SweepRecord(log.folder.name)
-        self._studies = Studies(log.folder.study_file, log.folder.name, spec)
+        self._studies = studies or Studies(log.folder.study_file, log.folder.name, spec)
         self._decisions = Decisions(self._state, log)
         self.trials = SweepTrials(
             spec, log, self._studies, self._decisions, records=records, only=only
@@ -136,8 +138,7 @@ class Conductor:
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
         """Take in the messages of an attempt, in the order in which it sent them."""
-        attempt = self._running.get(attempt_id)
-        if attempt is None:
+        if (attempt := self._running.get(attempt_id)) is None:
             return
         for message in messages:
             match message:
@@ -171,8 +172,7 @@ class Conductor:
 
         If it ran out of memory, or no message came, its trial goes back into the queue, or fails.
         """
-        attempt = self._running.get(attempt_id)
-        if attempt is None:
+        if (attempt := self._running.get(attempt_id)) is None:
             return
         if not attempt.is_finished and attempt.out_of_memory is None:
             reason, is_retried = self._retries.after_loss(attempt.record.number, lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +17,8 @@ DEEPEST = 40
 """Nested: deeper than what any user wrote, shallow enough for the interpreter's stack."""
 
 
-def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Append `record` as one line, in one write.
+def append(path: Path, record: Mapping[str, Any], *, with_others: bool = False) -> None:
+    """Append `record` as one line, in one write; locked if it is `with_others`, as on NFS.
 
     A torn line of an earlier writer is ended first, so that only that line is lost. Raises an
     `OSError` if the folder is missing, full or not writable.
@@ -25,6 +26,9 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     line = json.dumps(plain(record), ensure_ascii=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
+        if with_others:
+            with suppress(OSError):  # not every file system has locks, or needs them here
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line

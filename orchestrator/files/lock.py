@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from orchestrator.errors import BusyError, UsageError
 
@@ -51,6 +51,36 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
             "See who owns the folder, or choose another."
         ) from None
     return lock
+
+
+def share(path: Path, *, holder: str) -> IO[bytes]:
+    """Share the lock at `path` with others who do, until the file returned is closed.
+
+    Raises:
+        BusyError: a process holds it for itself.
+    """
+    path.touch()
+    stream = path.open("rb")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise BusyError(
+            f"{path.parent}: another process holds {holder} for itself. "
+            "Wait for it, or end it with `sweep stop`."
+        ) from None
+    return stream
+
+
+def try_to_take(path: Path) -> IO[bytes] | None:
+    """Take the lock at `path` until the file returned is closed; None if a process holds it."""
+    stream = path.open("ab")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return None
+    return stream
 
 
 def is_held(path: Path) -> bool:

@@ -114,6 +114,7 @@ class SweepDir:
     lock_file = _Inside(".lock")  # held by the driver while it lives
     requests_dir = _Inside("requests")  # to stop, for the driver; written by `request_stop`
     trials_dir = _Inside("trials")  # <number>-<name>/ for each trial
+    drivers_dir = _Inside("drivers")  # of `--join`: <driver>.lock for each, and what they share
 
     @property
     def written_by_driver(self) -> list[str]:
@@ -145,7 +146,8 @@ class SweepDir:
 
     def driver_lives(self) -> bool:
         """Return whether a driver runs this sweep now."""
-        return lock.is_held(self.lock_file)
+        shared = self.drivers_dir.glob("*.lock")
+        return lock.is_held(self.lock_file) or any(lock.is_held(path) for path in shared)
 
     def request_stop(self, trial: int | None) -> None:
         """Ask the driver to end a trial, or the whole sweep if `trial` is None."""

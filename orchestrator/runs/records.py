@@ -109,6 +109,11 @@ class TrialRecord:
         atomic.write_json(run.state_file, asdict(self))
 
     @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> TrialRecord | None:
+        """Return the record of which `raw` has the fields; None if it cannot be read."""
+        return _made(cls, raw)[0]
+
+    @classmethod
     def load(cls, run: RunDir, *, damaged: bool = False) -> TrialRecord | None:
         """Return the record in `run`, or None if there is none that can be read.
 
@@ -178,8 +183,10 @@ class SweepRecord:
 def _read(kind: type[_Record], file: Path) -> tuple[_Record | None, list[str]]:
     """Return the record in a `state.json`, None if it is damaged, and what is wrong with it."""
     raw = atomic.read_json(file)
-    if raw is None:
-        return None, []
+    return (None, []) if raw is None else _made(kind, raw)
+
+
+def _made(kind: type[_Record], raw: dict[str, Any]) -> tuple[_Record | None, list[str]]:
     found, problems = checked(kind, raw)
     if found is None:
         return None, problems
@@ -212,7 +219,8 @@ def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
 
 def log_event(sweep: SweepDir, event: str, **details: Any) -> None:
     """Append one event, such as ``"trial_started"``, to the sweep's log; driver only."""
-    jsonl.append(sweep.events_file, {"time": now(), "event": event, **details})
+    line = {"time": now(), "event": event, **details}
+    jsonl.append(sweep.events_file, line, with_others=sweep.drivers_dir.exists())
 
 
 def results_folder(option: Path | None = None) -> Path:

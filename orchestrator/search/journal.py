@@ -75,7 +75,10 @@ class Journal(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records in one write."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with get_lock_file(self._lock), open(self._file_path, "ab", buffering=0) as stream:
+        with get_lock_file(self._lock), open(self._file_path, "a+b", buffering=0) as stream:
+            end = stream.tell()
+            if end and os.pread(stream.fileno(), 1, end - 1) != b"\n":
+                mend(Path(self._file_path))  # another driver was killed in the middle of a line
             stream.write(lines.encode())
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
@@ -119,9 +122,11 @@ def open_journal(path: Path) -> SweepJournal:
         SweepError: the file is not a journal of Optuna's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    mend(path)
+    own = KernelLock(path)
+    with get_lock_file(own):  # others may be writing
+        mend(path)
     try:
-        return SweepJournal(Journal(str(path), lock_obj=KernelLock(path)))
+        return SweepJournal(Journal(str(path), lock_obj=own))
     except _DAMAGED as error:
         raise SweepError(
             f"{path}: not a readable Optuna journal ({error!r}). "

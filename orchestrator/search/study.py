@@ -1,8 +1,8 @@
-"""The searcher's memory: one Optuna study per stage, all in one journal file.
+"""One Optuna study: what the sampler and the pruner of a sweep remember.
 
 ::
 
-    study = Studies(path, name, spec).of(stage)
+    study = Study(path, name, spec)
     study.close_stale()                              # what a killed driver left running
     proposal = study.ask(space)                      # the sampler proposes
     proposal = study.ask(space, {"lr": 1e-3})        # or the config is given
@@ -10,15 +10,15 @@
     reason = study.should_prune(proposal.number)     # None, or a sentence
     study.tell(proposal.number, "PRUNED")
 
-A study of two metrics takes a pair of values and neither reports nor prunes, as in Optuna. One
-process writes. `import_finished` rebuilds the study from run directories. A trial that is retried
-is a new trial here, with the same parameters.
+A study of two metrics takes a pair of values and neither reports nor prunes, as in Optuna. The
+process that asked for a trial reports it. `import_finished` rebuilds the study from run
+directories. A trial that is retried is a new trial here, with the same parameters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -60,26 +61,30 @@ class _Running:
 
 
 class Study:
-    """One Optuna study of a sweep, in a journal; it is created if it is missing.
+    """One Optuna study of a sweep; it is created if it is missing.
 
     Args:
-        path: the journal file; a torn end is repaired.
+        storage: a journal, of which a torn end is repaired, or what Optuna stores it in.
         name: unique to the sweep and its stage.
         spec: the sweep file.
+        is_shared: other processes have trials in it.
 
     Raises:
         UsageError: the sampler cannot be made, or the goal has changed.
         SweepError: the file is not a journal.
     """
 
-    def __init__(self, path: Path, name: str, spec: Spec) -> None:
+    def __init__(
+        self, storage: Path | BaseStorage, name: str, spec: Spec, *, is_shared: bool = False
+    ) -> None:
         first = spec.metric.goal if spec.metric else "minimize"
         goals = [first, *(metric.goal for metric in spec.objectives[1:])]
         # Optuna would print a line for each trial.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         find_in(spec.path.parent, spec.pruner, spec.sampler.name if spec.sampler else "")
         self._sampler = DirectedSampler(spec.method, spec.seed, spec.sampler)
-        self._storage = open_journal(path)
+        self._storage = open_journal(storage) if isinstance(storage, Path) else storage
+        self._is_shared = is_shared
         create = partial(
             optuna.create_study,
             storage=self._storage,
@@ -93,7 +98,7 @@ class Study:
         if found != goals and spec.method == "bayes":
             started, now = (" and ".join(ways) for ways in (found, goals))
             raise UsageError(
-                f"{path}: study '{name}' was started with the goal {started} (now {now}). "
+                f"{storage}: study '{name}' was started with the goal {started} (now {now}). "
                 "Run it as a new sweep with --new."
             )
         if found != goals:
@@ -225,6 +230,8 @@ class Study:
 
         Samplers assume that a running trial will end badly, so stale ones mislead them.
         """
+        if self._is_shared:
+            return []
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         stale = [trial.number for trial in running if trial.number not in self._here]
         for number in stale:
@@ -286,6 +293,13 @@ class Study:
                     rest[name] = params[name]
         return held, rest, {name: space.distributions[name] for name in held}
 
+    def runs(self, number: int) -> bool:
+        """Return whether a trial of the study runs, here or elsewhere."""
+        try:
+            return self._frozen(number).state is TrialState.RUNNING
+        except ValueError:  # the journal was replaced
+            return False
+
     def states(self) -> dict[int, str]:
         """Return the state of every trial, by its number in the study."""
         return {trial.number: trial.state.name for trial in self._study.get_trials(deepcopy=False)}
@@ -311,33 +325,6 @@ class Study:
             count = len(self._study.get_trials(deepcopy=False))
             raise ValueError(f"no trial {number} (the study has {count}).") from None
         return self._storage.get_trial(trial_id)
-
-
-class Studies:
-    """Opens the studies of a sweep when they are needed, and the first one at once.
-
-    There is one per stage, as their metrics are not comparable. Raises as `Study` does.
-    """
-
-    def __init__(self, path: Path, name: str, spec: Spec) -> None:
-        self._path = path
-        self._name = name
-        self._spec = spec
-        self._first = spec.stages[0].name if spec.stage is None and spec.stages else spec.stage
-        self._open: dict[str | None, Study] = {}
-        self.of(self._first)
-
-    def of(self, stage: str | None) -> Study:
-        """Return the study of a stage; None for the first one."""
-        if stage is None:
-            stage = self._first
-        if stage not in self._open:
-            name = self._name if stage == self._first else f"{self._name}/{stage}"
-            self._open[stage] = Study(self._path, name, self._spec)
-        return self._open[stage]
-
-    def __iter__(self) -> Iterator[Study]:
-        return iter(list(self._open.values()))
 
 
 def _report_last(running: _Running, value: float | None) -> None:

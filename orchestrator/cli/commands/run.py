@@ -55,6 +55,14 @@ if TYPE_CHECKING:
 @click.option("--dashboard", is_flag=True, help="Also show the sweep live in a browser.")
 @click.option("--plain", is_flag=True, help="Print lines, also on a terminal.")
 @options.address
+@click.option(
+    "--join",
+    is_flag=False,
+    flag_value="folder",
+    metavar="[URL]",
+    help="Run the sweep together with other drivers that were started so, on this machine or on "
+    "others that share the results folder; with its study in the PostgreSQL database at URL.",
+)
 @options.detach
 @click.pass_context
 def command(
@@ -75,6 +83,7 @@ def command(
     dashboard: bool,
     plain: bool,
     address: str | None,
+    join: str | None,
     detach: bool,
     **selection: Any,
 ) -> int:
@@ -91,6 +100,8 @@ def command(
     timeout_s = None if wait_timeout is None else options.duration(wait_timeout, "--wait-timeout")
     policy = policy_of(loaded, 1 if inline else max_parallel, placement, share)
     known = partial(known_need, loaded, results=folder)
+    for other in ("address", "new", "only", "retry_failed", "detach") if join else ():
+        options.exclusive(**{"join": join, other.replace("_", "-"): ctx.params[other]})
     if address is not None:
         if ctx.get_parameter_source("address") is not click.core.ParameterSource.ENVIRONMENT:
             options.exclusive(address=address, inline=inline)
@@ -115,7 +126,8 @@ def command(
 
     def listen(event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         progress(event, record, details)
-        notifier(event, record)
+        if not details.get("elsewhere"):  # its driver notifies
+            notifier(event, record)
 
     def opened(found: SweepDir, records: Mapping[int, TrialRecord]) -> None:
         progress.opened(found, records)
@@ -153,6 +165,7 @@ def command(
                 terms=SlotOptions(policy, gpus, timeout_s),
                 command=again,
                 cluster=cluster,
+                join=join,
             )
         notifier.ended()
         _conclude(outcome, again)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -72,7 +72,11 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
 def take(sweep: SweepDir) -> list[int | None]:
     """Return the pending requests, oldest first, and remove them."""
     found = []
-    for path in sorted(sweep.requests_dir.glob("*.json"), key=lambda path: path.stat().st_mtime):
+    ages = {}
+    for path in sweep.requests_dir.glob("*.json"):
+        with suppress(FileNotFoundError):  # another driver took it
+            ages[path] = path.stat().st_mtime
+    for path in sorted(ages, key=lambda path: ages[path]):
         request = atomic.read_json(path)
         if request is not None and "stop" in request:
             found.append(request["stop"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.driver import control
@@ -37,7 +37,10 @@ from orchestrator.sweepfile.model import Spec
 
 if TYPE_CHECKING:
     from orchestrator.engine.conductor import Conductor
+    from orchestrator.engine.driver.joining import Joined
+    from orchestrator.engine.driver.shared_conductor import SharedConductor
     from orchestrator.engine.runners.cluster.sweep_nodes import Cluster
+    from orchestrator.engine.slots.allocator import SlotAllocator
 
 REQUESTS_EVERY_S = 0.5
 
@@ -55,6 +58,7 @@ def run_sweep(
     terms: SlotOptions | None = None,
     command: str = "",
     cluster: Cluster | None = None,
+    join: str | None = None,
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
     on_stop: Callable[[bool], object] = lambda at_once: None,
 ) -> Outcome:
@@ -69,6 +73,7 @@ def run_sweep(
         terms: how the machine is used; None for the default `Policy`.
         command: the command line that continues the sweep, for people.
         cluster: where trials run instead of on this machine; `plan` is its plan.
+        join: share the sweep with other drivers; see `join_sweep`.
         on_open: receives the folder and the trials that it held, before anything starts.
         on_stop: called at the first Ctrl+C with False, and at the second, before the process ends,
             with True; in the signal handler: it must neither take a lock nor use a stream.
@@ -85,11 +90,21 @@ def run_sweep(
     if inline and plan.slots[0].device != CPU:
         # What a process may see of CUDA is settled at its first touch, for all its trials.
         options = replace(options, gpus=plan.slots[0].device)
-    with open_sweep(spec, results, new=new) as (folder, records):
+    with ExitStack() as stack:
+        joined = None
+        if join is None:
+            folder, records = stack.enter_context(open_sweep(spec, results, new=new))
+        else:
+            from orchestrator.engine.driver.joining import join_sweep
+
+            folder, records, joined = stack.enter_context(join_sweep(spec, results, join))
         try:
-            retries = _requeue(folder, records, retry_failed, chosen)
+            retries = False
+            if joined is None or joined.is_first:
+                retries = _requeue(folder, records, retry_failed, chosen)
             on_open(folder, records)
-            driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen, cluster)
+            log = SweepLog(folder, listener)
+            driver = _Driver(spec, plan, log, records, chosen, cluster, joined)
             # From here on, so that Ctrl+C never breaks into the start of a trial or of the study.
             here = not inline and cluster is None
             with (
@@ -117,8 +132,10 @@ class _Driver:
         kept: dict[int, TrialRecord],
         only: frozenset[str],
         cluster: Cluster | None,
+        joined: Joined | None,
     ) -> None:
         self._cluster = cluster
+        self._joined = joined
         self._spec = spec
         self._plan = plan
         self._folder = log.folder
@@ -152,11 +169,12 @@ class _Driver:
             place: as `prepared` yields it; None for trials in this process or on a cluster.
         """
         # While a forkserver loads PyTorch, this process loads Optuna.
-        from orchestrator.engine.conductor import Conductor
+        import orchestrator.engine.conductor  # noqa: F401
         from orchestrator.engine.slots.allocator import SlotAllocator
 
         spec, folder, plan, log, kept = self._spec, self._folder, self._plan, self._log, self._kept
-        control.take(folder)  # requests to a driver that is gone
+        if self._joined is None or self._joined.is_first:
+            control.take(folder)  # requests to a driver that is gone
         atomic.write_json(folder.plan_file, plan.to_dict())
         before = SweepRecord.load(folder)
         record = self._new_record(command, before, retries=retries)
@@ -169,8 +187,7 @@ class _Driver:
             history = History(folder.path.parent / HISTORY_FILE)
             slots = SlotAllocator(spec, plan, options, machine, log, history=history, leases=leases)
             slots.restore(kept.values())
-            conductor = Conductor(spec, log, slots, records=kept, state=record, only=self._only)
-            self._conductor = conductor
+            self._conductor = conductor = self._make_conductor(slots, record)
             if kept:  # those of later stages count from the first line on
                 log.show("expected", None, {"n_trials": conductor.trials.expected})
             if not conductor.is_over:
@@ -199,6 +216,14 @@ class _Driver:
             raise WaitTimeoutError(self._timeout)
         unranked = self._spec.metric is not None and is_unranked(conductor.records.values())
         return Outcome(folder, record.state, conductor.records, conductor.ending, success, unranked)
+
+    def _make_conductor(self, slots: SlotAllocator, record: SweepRecord) -> Conductor:
+        spec, log, kept = self._spec, self._log, self._kept
+        if self._joined is not None:
+            return self._joined.conductor(spec, log, slots, records=kept, state=record)
+        from orchestrator.engine.conductor import Conductor
+
+        return Conductor(spec, log, slots, records=kept, state=record, only=self._only)
 
     def _run_trials(self, conductor: Conductor, place: Path | None) -> None:
         """Run what the conductor hands out: on a cluster, on this machine, or in this process."""
@@ -270,6 +295,9 @@ class _Driver:
 
     def _close_record(self, record: SweepRecord, before: SweepRecord | None = None) -> None:
         """Save when and how the sweep ended; if nothing was left to run, earlier times stay."""
+        is_shared = self._joined is not None and bool(self._joined.drivers.others())
+        if is_shared and record.state is not SweepState.FINISHED:
+            return  # the sweep goes on
         record.ended_at = now()
         if before is not None:
             record.started_at, record.ended_at = before.started_at, before.ended_at
@@ -289,7 +317,10 @@ class _Driver:
         if lock.identity(self._folder.lock_file) != self._identity:
             # Whoever comes next would run the sweep too; nothing more is written here.
             raise FileNotFoundError(errno.ENOENT, "the sweep's lock was removed")
-        for number in control.take(self._folder):
+        requests = control.take(self._folder)
+        if self._joined is not None:
+            requests = cast("SharedConductor", conductor).pass_on(requests)
+        for number in requests:
             if number is None:
                 conductor.stop("stopped by `sweep stop`")
             else:

@@ -60,6 +60,13 @@ def open_sweep(
     """
     folder = folder_for(spec, results, new=new)
     make_folder(folder)
+    with alone_in(folder):
+        yield folder, prepare(spec, folder)
+
+
+@contextmanager
+def alone_in(folder: SweepDir) -> Iterator[None]:
+    """Keep all other drivers out of the folder of a sweep."""
     held = lock.acquire(
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
@@ -70,35 +77,51 @@ def open_sweep(
                 "nothing would keep two drivers of this sweep apart. Choose a folder on another "
                 "disk with --results."
             )
-        atomic.remove_leftovers(folder.path, folder.written_by_driver)
-        for run in folder.run_dirs():
-            atomic.remove_leftovers(run.path, run.written_by_driver)
-        present = _plain(spec)
-        changed = _changes(folder, present)
-        records = {record.number: record for record in load_trials(folder)}
-        if changed and not any(folder.run_dirs()):  # nothing has run with the former spec
-            folder.study_file.unlink(missing_ok=True)
-        elif changed:
-            lines = "\n  ".join(changed)
-            raise ChangedSpecError(
-                f"{folder.path}: cannot continue with a changed spec:\n"
-                f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
-                "the change. (run_cap, budget, targets, gates and remedies may change, a grid "
-                "may get more values or a wider range, an ablation more changes, the list of seeds "
-                "may get longer, and unless method is bayes, goal may change.)"
-            )
-        spec_before = atomic.read_json(folder.spec_file) or {}
-        if records:
-            add_seeds(spec, folder, records, spec_before)
-        before = spec_before.get("metric") or {}
-        if spec.metric is not None and before.get("name") not in (None, spec.metric.name):
-            _rename(folder, records.values(), str(before["name"]), spec.metric)
-        elif spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
-            _judge_again(folder, records.values(), spec.metric)
-        atomic.write_json(folder.spec_file, present)
-        yield folder, records
+        yield
     finally:
         held.release()
+
+
+def prepare(spec: Spec, folder: SweepDir) -> dict[int, TrialRecord]:
+    """Make a folder that nobody else uses ready to run `spec`; return its trials by number."""
+    atomic.remove_leftovers(folder.path, folder.written_by_driver)
+    for run in folder.run_dirs():
+        atomic.remove_leftovers(run.path, run.written_by_driver)
+    present = _plain(spec)
+    changed = _changes(folder, present)
+    records = {record.number: record for record in load_trials(folder)}
+    if changed and not any(folder.run_dirs()):  # nothing has run with the former spec
+        folder.study_file.unlink(missing_ok=True)
+    elif changed:
+        lines = "\n  ".join(changed)
+        raise ChangedSpecError(
+            f"{folder.path}: cannot continue with a changed spec:\n"
+            f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
+            "the change. (run_cap, budget, targets, gates and remedies may change, a grid "
+            "may get more values or a wider range, an ablation more changes, the list of seeds "
+            "may get longer, and unless method is bayes, goal may change.)"
+        )
+    spec_before = atomic.read_json(folder.spec_file) or {}
+    if records:
+        add_seeds(spec, folder, records, spec_before)
+    before = spec_before.get("metric") or {}
+    if spec.metric is not None and before.get("name") not in (None, spec.metric.name):
+        _rename(folder, records.values(), str(before["name"]), spec.metric)
+    elif spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
+        _judge_again(folder, records.values(), spec.metric)
+    atomic.write_json(folder.spec_file, present)
+    return records
+
+
+def refuse_other_spec(spec: Spec, folder: SweepDir) -> None:
+    """Raise `ChangedSpecError` if `spec` differs in anything from that of a running sweep."""
+    present = _plain(spec)
+    if atomic.read_json(folder.spec_file) != present:
+        lines = "\n  ".join(_changes(folder, present) or ["in what may change between two runs"])
+        raise ChangedSpecError(
+            f"{folder.path}: cannot join with another spec than that of the drivers that run it:\n"
+            f"  {lines}\nUse the same file and the same options."
+        )
 
 
 def _judge_again(folder: SweepDir, records: Iterable[TrialRecord], metric: MetricGoal) -> None:

@@ -28,7 +28,7 @@ from orchestrator.engine.queue.planned_trials import Planned, PlannedTrials
 from orchestrator.engine.queue.promotion import LINK, Promotions
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.runs import RunDir, TrialRecord
+from orchestrator.runs import RunDir, TrialRecord, TrialState
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
@@ -182,8 +182,19 @@ class TrialQueue:
         self._waiting.append(record)
         if not self._study_trials.proposes and numbers_end(self._spec) == 0:
             # A random sweep without an end keeps no numbers free: they are given again.
-            self._ahead.clear()
-            self._planned = iter(self._plan)
+            self._plan_again()
+
+    def learn(self, before: TrialRecord | None, record: TrialRecord) -> None:
+        """Note what another driver did: `record`, now among the records, replaces `before`."""
+        if before is not None:
+            self.drop(before)
+        if record.state is TrialState.WAITING:
+            self._waiting.append(record)
+        self._plan_again()
+
+    def _plan_again(self) -> None:
+        self._ahead.clear()
+        self._planned = iter(self._plan)
 
     def skip(self, record: TrialRecord) -> None:
         """Remove a trial of the sweep file that is not to run."""

@@ -147,6 +147,11 @@ class StudyTrials:
     def begin(self, record: TrialRecord, proposal: Proposal | None = None) -> None:
         """Give a trial that starts its number in the study, asking for one if it has none."""
         key = _key(record)
+        known = self._view.records.get(key)
+        if key not in self._open and record.replicate and known is not None:
+            number, study = known.optuna_number, self._studies.of(record.stage)
+            if number is not None and study.runs(number):  # another driver has begun the config
+                self._open[key] = number
         if key not in self._open:
             if proposal is None:
                 space, chosen = self._chosen(record)
@@ -175,12 +180,21 @@ class StudyTrials:
         outcome = self._outcome(record)
         if outcome is None:
             return None
-        number = self._open.pop(key, None)
-        if number is not None:
+        first = self._view.replicates(record)[0]
+        number = self._open.pop(key, first.optuna_number)
+        if number is not None and study.runs(number):
             study.tell(number, outcome.state, *outcome.values)
         elif record.group is not None:
-            self._import(self._view.replicates(record)[0], outcome)
+            self._import(first, outcome)
         return outcome
+
+    def left_by_other(self, record: TrialRecord) -> None:
+        """Report a trial whose driver was killed to the study: as it ended, else as failed."""
+        number = record.optuna_number
+        if record.state.is_finished:
+            self.end(record)
+        elif number is not None and self._studies.of(record.stage).runs(number):
+            self._studies.of(record.stage).tell(number, "FAIL")
 
     def reconcile(self) -> None:
         """Report to the studies what a killed driver may not have.

@@ -73,6 +73,17 @@ class SweepTrials:
         self._records[record.number] = record
         return record
 
+    def learn(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:
+        """Note what became of a trial at another driver."""
+        before = self._records.get(record.number)
+        self._records[record.number] = record
+        self.queue.learn(before, record)
+        self._drop_replicates(record, running)
+
+    def left_by_other(self, record: TrialRecord) -> None:
+        """Report a trial whose driver was killed, as its folder shows it, to the study."""
+        self._study_trials.left_by_other(record)
+
     def follow(self, successor: TrialRecord) -> None:
         """Queue a trial that follows from another, once its record is safe."""
         self._log.save(successor)
@@ -128,7 +139,7 @@ class SweepTrials:
                 attempt.request_end(TrialState.PRUNED, reason)
         numbers = {attempt.record.number for attempt in running if not attempt.is_finished}
         for record in self.view.replicates(first):
-            if not record.state.is_finished and record.number not in numbers:
+            if record.state is TrialState.WAITING and record.number not in numbers:
                 self.queue.drop(record)
                 self._write_pruned(record, reason)
         for record in self.view.missing_replicates(first):
