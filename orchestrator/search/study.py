@@ -18,7 +18,7 @@ directories. A trial that is retried is a new trial here, with the same paramete
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -225,15 +225,18 @@ class Study:
         self._study.tell(number, finite if ended is TrialState.COMPLETE else None, state=ended)
         return ended.name
 
-    def close_stale(self) -> list[int]:
+    def close_stale(self, elsewhere: Collection[int] | None = None) -> list[int]:
         """Record FAIL for the trials that a dead driver left running, and return their numbers.
+
+        Of a shared study all that run neither here nor `elsewhere`; none if that is unknown.
 
         Samplers assume that a running trial will end badly, so stale ones mislead them.
         """
-        if self._is_shared:
+        if self._is_shared and elsewhere is None:
             return []
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        stale = [trial.number for trial in running if trial.number not in self._here]
+        known = {*self._here, *(elsewhere or ())}
+        stale = [trial.number for trial in running if trial.number not in known]
         for number in stale:
             self._study.tell(number, state=TrialState.FAIL)
         return stale

@@ -17,7 +17,7 @@ from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.errors import SweepError
 from orchestrator.files import lock
-from orchestrator.runs import SweepRecord, TrialRecord, TrialState
+from orchestrator.runs import SweepRecord, TrialRecord, TrialState, load_trials
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
 
@@ -47,10 +47,12 @@ class SharedConductor(Conductor):
         self._elsewhere: dict[int, str] = {}  # trials that run, and their drivers
         self._shared: dict[int, tuple[Any, ...]] = {}  # what all drivers know of each trial
         self._stops: list[int | None] = []
+        self._living = set(drivers.others())
         self._looked_at = time.monotonic()
         with drivers.turn():
             super().__init__(spec, log, slots, records=records, state=state, studies=studies)
             self._learn()
+            self._take_over()
             self._publish()
 
     @property
@@ -90,10 +92,9 @@ class SharedConductor(Conductor):
         if time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
-        drivers = set(self._elsewhere.values())
-        if self._drivers.has_news or not all(self._drivers.lives(name) for name in drivers):
+        if self._drivers.has_news or self._has_lost(self._drivers.others()):
             with self._turn():
-                self._take_over()
+                pass
 
     def pass_on(self, stops: list[int | None]) -> list[int | None]:
         """Pass requests to stop on to the others, and return them with those that others had."""
@@ -110,9 +111,17 @@ class SharedConductor(Conductor):
         with self._drivers.turn() as began:
             if began:
                 self._learn()
+                living = self._drivers.others()
+                if self._has_lost(living):
+                    self._take_over()
+                self._living = set(living)
             yield
             if began:
                 self._publish()
+
+    def _has_lost(self, living: list[str]) -> bool:
+        """Return whether a driver ended since the last turn, or left trials that are not free."""
+        return not self._living.union(self._elsewhere.values()) <= set(living)
 
     def _finish(self, attempt: RunningAttempt, state: TrialState, reason: str | None) -> None:
         with self._turn():
@@ -159,22 +168,28 @@ class SharedConductor(Conductor):
 
     def _take_over(self) -> None:
         """Let the trials of drivers that ended wait for any driver, once their processes ended."""
+        for record in load_trials(self._log.folder):
+            if record.number not in self.records:  # its driver died before others knew of it
+                self._adopt(record)
         lives = {name: self._drivers.lives(name) for name in set(self._elsewhere.values())}
         for number, driver in list(self._elsewhere.items()):
             run = self.trials.view.run_dir(self.records[number])
-            if lives[driver] or lock.is_held(run.lock_file):
-                continue
-            # The driver may have died between its last word there and here.
-            record = TrialRecord.load(run) or self.records[number]
-            if not record.state.is_finished:
-                record.state, record.reason = TrialState.WAITING, INTERRUPTED
-                record.save(run)
-            del self._elsewhere[number]
-            self.trials.learn(record, self._running.values())
-            self.trials.left_by_other(record)
-            facts = {"state": record.state, "reason": record.reason, "value": record.value}
-            self._log.emit("trial_ended", record, **facts)
+            if not lives[driver] and not lock.is_held(run.lock_file):
+                del self._elsewhere[number]
+                # The driver may have died between its last word there and here.
+                self._adopt(TrialRecord.load(run) or self.records[number])
+        self.trials.study_trials.close_stale()
         self._review()
+
+    def _adopt(self, record: TrialRecord) -> None:
+        """Let a trial of a driver that ended wait, unless it has ended too."""
+        if not record.state.is_finished:
+            record.state, record.reason = TrialState.WAITING, INTERRUPTED
+            self._log.save(record)
+        self.trials.learn(record, self._running.values())
+        self.trials.study_trials.left_by_other(record)
+        facts = {"state": record.state, "reason": record.reason, "value": record.value}
+        self._log.emit("trial_ended", record, **facts)
 
 
 def _essence(record: TrialRecord) -> tuple[Any, ...]:

@@ -188,6 +188,11 @@ class StudyTrials:
             self._import(first, outcome)
         return outcome
 
+    def close_stale(self) -> None:
+        """Report trials as failed that a driver began which was killed before others knew it."""
+        numbers = (record.optuna_number for record in self._view.records.values())
+        self._studies.of(None).close_stale({number for number in numbers if number is not None})
+
     def left_by_other(self, record: TrialRecord) -> None:
         """Report a trial whose driver was killed to the study: as it ended, else as failed."""
         number = record.optuna_number

@@ -40,13 +40,13 @@ class SweepTrials:
             if successor is not None:
                 self._log.save(successor)
                 self._records[successor.number] = successor
-        self._study_trials = StudyTrials(self.view, studies)
-        self.queue = TrialQueue(self.view, self._study_trials, decisions, only=only)
+        self.study_trials = StudyTrials(self.view, studies)
+        self.queue = TrialQueue(self.view, self.study_trials, decisions, only=only)
         self._checkpoints = CheckpointKeeper(self.view, self.queue.may_promote)
-        learned = self._study_trials.learn_earlier()
+        learned = self.study_trials.learn_earlier()
         if learned:
             self._log.emit("start", words=learned)
-        self._study_trials.reconcile()
+        self.study_trials.reconcile()
         for record in list(self._records.values()):
             self._drop_replicates(record, ())
 
@@ -79,10 +79,6 @@ class SweepTrials:
         self._records[record.number] = record
         self.queue.learn(before, record)
         self._drop_replicates(record, running)
-
-    def left_by_other(self, record: TrialRecord) -> None:
-        """Report a trial whose driver was killed, as its folder shows it, to the study."""
-        self._study_trials.left_by_other(record)
 
     def follow(self, successor: TrialRecord) -> None:
         """Queue a trial that follows from another, once its record is safe."""
@@ -121,7 +117,7 @@ class SweepTrials:
     def _conclude(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:
         """Report an end to the study, and drop what need not run any more of the trial's config."""
         self._drop_replicates(record, running)
-        outcome = self._study_trials.end(record)
+        outcome = self.study_trials.end(record)
         if outcome is not None and outcome.caveat:
             first = self.view.replicates(record)[0]
             if outcome.caveat not in first.warnings:
