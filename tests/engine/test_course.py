@@ -21,7 +21,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
-from orchestrator.search.study import Studies
+from orchestrator.search.studies import Studies
 from orchestrator.sweepfile.conditions import constraints
 from orchestrator.sweepfile.model.course import Ablate, Budget, Change, Promote, Remedy, Stage
 from orchestrator.sweepfile.model.spec import Constraint, Domain, MetricGoal, Spec

@@ -14,7 +14,7 @@ from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord
-from orchestrator.search.study import Studies
+from orchestrator.search.studies import Studies
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.sweeps import toy_spec
 

@@ -15,7 +15,7 @@ from orchestrator.engine.state.kept_checkpoints import CheckpointKeeper
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState
-from orchestrator.search.study import Studies
+from orchestrator.search.studies import Studies
 from orchestrator.sweepfile.model.course import Promote, Stage
 from orchestrator.sweepfile.model.program import Program, Resume
 from orchestrator.sweepfile.model.spec import MetricGoal, Spec
