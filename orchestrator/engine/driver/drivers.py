@@ -176,7 +176,7 @@ class Drivers:
 
 
 def scope_of(sweep: SweepDir) -> str:
-    """Return a name of a sweep that no other has, also after its folder was made anew."""
+    """Return a name of a sweep that no other has, also if its folder is made again."""
     sweep.drivers_dir.mkdir(exist_ok=True)
     file = sweep.drivers_dir / "scope.json"
     try:
