@@ -143,7 +143,7 @@ class SlotAllocator:
         self._timing.started(attempt_id, record, self._machine.monotonic())
         for device in occupied.devices:
             kept_as = self._needs.growth_key(record.config, device, site.machine.cores)
-            self._emit_growth(site.limits.started(attempt_id, device, kept_as))
+            self._emit_growth(site, site.limits.started(attempt_id, device, kept_as))
 
     def gpu_limits(self, attempt_id: str) -> tuple[int | None, int | None]:
         """Return what an attempt may hold on its GPU, and all the memory of its smallest GPU.
@@ -164,7 +164,7 @@ class SlotAllocator:
         self._believe(site, occupied)
         now = self._machine.monotonic()
         self._timing.reported(attempt_id, step, now)
-        self._emit_growth(site.limits.reported(attempt_id, occupied.keys, step, now))
+        self._emit_growth(site, site.limits.reported(attempt_id, occupied.keys, step, now))
 
     def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
         """Note what an attempt reports of itself; 0 bytes if it only reports its process `pid`.
@@ -198,7 +198,7 @@ class SlotAllocator:
                 self._needs.keep(occupied.record.config, device, occupied.peak)
         is_typical = is_complete and is_whole(occupied.record)
         self._timing.ended(attempt_id, self._machine.monotonic(), is_typical=is_typical)
-        self._emit_growth(site.limits.ended(attempt_id, occupied.keys))
+        self._emit_growth(site, site.limits.ended(attempt_id, occupied.keys))
 
     def oom_kills_since_start(self, attempt_id: str) -> int:
         """Return how many processes the host's memory guard killed while an attempt ran."""
@@ -331,9 +331,10 @@ class SlotAllocator:
         duration_s = self._timing.expect(config, stage)
         return replace(known or Want(need), need=need, duration_s=duration_s)
 
-    def _emit_growth(self, found: Found) -> None:
+    def _emit_growth(self, site: Site, found: Found) -> None:
         for facts in found:
             self._refused_at = -math.inf  # more may run at once
+            site.admission.look_again()
             self._log.emit("growth", **facts)
 
     def _note_waiting(self, *, starts: bool) -> None:

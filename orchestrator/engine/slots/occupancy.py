@@ -130,6 +130,14 @@ class Occupancy:
         self.reading = [read.device()] if isinstance(read, Host) else list(read)
         return read
 
+    def by_device(self) -> dict[str, list[OccupiedSlot]]:
+        """Return the attempts that run on each device, by its key."""
+        found: dict[str, list[OccupiedSlot]] = {}
+        for occupied in self.slots.values():
+            for key in occupied.keys:
+                found.setdefault(key, []).append(occupied)
+        return found
+
     def on(self, key: str) -> list[OccupiedSlot]:
         """Return the attempts that run on a device."""
         return [occupied for occupied in self.slots.values() if key in occupied.keys]

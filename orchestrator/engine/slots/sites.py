@@ -42,8 +42,10 @@ class Site:
 
     def choose(self, wants: Sequence[Want], places: Sequence[int]) -> int | None:
         """Return which of some places starts there now, or None."""
-        self._set_limits(wants)
         asked = [wants[place] for place in places]
+        if self.admission.refuses(asked):
+            return None
+        self._set_limits(wants)
         if self.machine.on_cpu and len({want.need for want in asked}) > 1:
             # RAM is rarely short, so small differences there do not alter the order.
             longest = max(asked, key=lambda want: want.duration_s or 0.0)
@@ -61,9 +63,9 @@ class Site:
     def _set_limits(self, wants: Sequence[Want]) -> None:
         needs = [want.need.memory_bytes for want in wants]
         least = min((need for need in needs if need is not None), default=None)
+        there = self.occupancy.by_device()
         for device in self.occupancy.reading:
-            there = self.occupancy.on(device.key)
-            limit = self.limits.limit(device, there, least, len(wants))
+            limit = self.limits.limit(device, there.get(device.key, []), least, len(wants))
             self.admission.limit_device(device.key, limit)
 
 

@@ -49,6 +49,10 @@ class AdmissionLimits:
     recheck_s: float = 1.0
 
 
+_Request = tuple[Need, bool]
+"""What decides whether a trial has room: its need, and whether it must be alone."""
+
+
 class Admission:
     """Gives a trial room when there is room, and remembers what it gave.
 
@@ -86,7 +90,7 @@ class Admission:
         self._per_device: dict[str, int] = {}
         self._holdings: dict[int, Holding] = {}
         self._waiting: Waiting | None = None
-        self._refused: tuple[float, tuple[Want, ...]] | None = None
+        self._refused: tuple[float, frozenset[_Request]] | None = None
 
     @property
     def waiting(self) -> Waiting | None:
@@ -115,7 +119,7 @@ class Admission:
         """Let at most `at_once` trials run on a device; None for no limit of its own."""
         if self._per_device.get(key) == at_once:
             return  # each change makes admission look again
-        self._refused = None
+        self.look_again()
         if at_once is None:
             self._per_device.pop(key, None)
         else:
@@ -123,17 +127,33 @@ class Admission:
 
     def choose(self, waiting: Sequence[Want]) -> int | None:
         """Return the place of the trial that should start now, or None while there is no room."""
-        if not waiting or not self._may_look(tuple(waiting)):
+        if not waiting or not self._may_look(waiting):
             return None
         view = self._view()
-        place = choose(
-            waiting,
-            fits=lambda want: self._find(want, view) is not None,
-            could=lambda want: view.shortage(want) is None,
-        )
+        has_room: dict[_Request, bool] = {}  # most trials ask for the same
+
+        def fits(want: Want) -> bool:
+            request = _request(want)
+            if request not in has_room:
+                has_room[request] = self._find(want, view) is not None
+            return has_room[request]
+
+        place = choose(waiting, fits, could=lambda want: view.shortage(want) is None)
         if place is None:
-            self._refuse(tuple(waiting), view)
+            self._refuse(waiting, view, frozenset(has_room))
         return place
+
+    def refuses(self, wants: Sequence[Want]) -> bool:
+        """Return whether none of some trials had room a moment ago, and nothing has changed."""
+        if self._refused is None:
+            return False
+        at, requests = self._refused
+        is_recent = 0 <= self._clock() - at < self._limits.recheck_s
+        return is_recent and all(_request(want) in requests for want in wants)
+
+    def look_again(self) -> None:
+        """Forget what was refused, because more may run at once."""
+        self._refused = None
 
     def take(self, need: Need, *, alone: bool = False) -> Slot | None:
         """Hand out room for a trial, or None if there is none now.
@@ -145,13 +165,13 @@ class Admission:
             alone: the same for a known need: nothing else of ours starts on its devices.
         """
         want = Want(need, alone=alone)
-        if not self._may_look((want,)):
+        if not self._may_look([want]):
             return None
         with nullcontext() if self._leases is None else self._leases.deciding():
             view = self._view()
             chosen = self._find(want, view)
             if chosen is None:
-                self._refuse((want,), view)
+                self._refuse([want], view, frozenset([_request(want)]))
                 return None
             self._waiting = self._refused = None
             return self._hand_out(want, chosen, view)
@@ -210,14 +230,13 @@ class Admission:
         on_cpu = isinstance(read, Host)
         devices = [read.device()] if isinstance(read, Host) else read
         leased = {} if self._leases is None else self._leases.pending()
-        holdings = self._holdings.values()
+        there: dict[str, list[Holding]] = {}
+        for holding in self._holdings.values():
+            for key in holding.keys:
+                there.setdefault(key, []).append(holding)
         return DeviceView(
             accounts=[
-                account_of(
-                    device,
-                    [holding for holding in holdings if device.key in holding.keys],
-                    leased.get(device.key, 0),
-                )
+                account_of(device, there.get(device.key, []), leased.get(device.key, 0))
                 for device in devices
             ],
             width=1 if on_cpu else max(1, self._policy.gpus_per_trial),
@@ -280,12 +299,14 @@ class Admission:
         for lease in before:
             lease.release()
 
-    def _refuse(self, wants: tuple[Want, ...], view: DeviceView) -> None:
+    def _refuse(
+        self, wants: Sequence[Want], view: DeviceView, requests: frozenset[_Request]
+    ) -> None:
         now = self._clock()
-        self._refused = (now, wants)
+        self._refused = (now, requests)
         since = self._waiting.since if self._waiting else now
         found = []
-        for want in wants:
+        for want in {_request(want): want for want in wants}.values():
             shortage = view.shortage(want)
             if shortage is None:
                 self._waiting = None  # it has room as soon as trials of ours end
@@ -293,16 +314,18 @@ class Admission:
             found.append(waiting_for(*shortage, since, want.need))
         self._waiting = min(found, key=lambda waiting: waiting.missing_bytes)
 
-    def _may_look(self, wants: tuple[Want, ...]) -> bool:
+    def _may_look(self, wants: Sequence[Want]) -> bool:
         """Return whether it is worth reading the devices: neither full nor refused just now."""
         if len(self._holdings) >= self._most():
             self._waiting = None
             return False
-        if self._refused is None or self._refused[1] != wants:
-            return True
-        return not 0 <= self._clock() - self._refused[0] < self._limits.recheck_s
+        return not self.refuses(wants)
 
     def _of(self, slot: Slot) -> Holding:
         if slot.index not in self._holdings:
             raise ValueError(f"slot {slot.index} is not out")
         return self._holdings[slot.index]
+
+
+def _request(want: Want) -> _Request:
+    return want.need, want.alone
