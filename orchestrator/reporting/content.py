@@ -218,7 +218,7 @@ def _ranked(
         metrics={**row.logged, **row.metrics},
         row=row,
         examined=one,
-        seconds={} if one is None else memory.seconds(row.path),
+        seconds=memory.seconds(row.path, one),
         lineage=row.lineage,
     )
 
@@ -240,7 +240,7 @@ def _incomplete(
         else {},
         problem=item.problem or missing,
         examined=one,
-        seconds={} if one is None else memory.seconds(item.path),
+        seconds=memory.seconds(item.path, one),
         lineage=item.lineage,
     )
 

@@ -62,12 +62,17 @@ class Memory:
                 self._examined[one.run.path] = versions[one.run.path], _shortened(one)
         return found
 
-    def seconds(self, folder: Path) -> Mapping[int, float]:
-        """Return when each step was reported, in seconds since the first; {} if unknown."""
+    def seconds(self, folder: Path, one: Examined | None) -> Mapping[int, float]:
+        """Return when each step of a curve was reported, in seconds since the first report.
+
+        {} if that is unknown, or there is no curve.
+        """
+        if one is None:
+            return {}
         version = _version(folder)
         known = self._seconds.get(folder)
         if known is None or known[0] != version:
-            known = self._seconds[folder] = version, _seconds(folder)
+            known = self._seconds[folder] = version, _seconds(folder, one)
         return known[1]
 
 
@@ -84,11 +89,14 @@ def _shortened(one: Examined) -> Examined:
     return replace(one, run=replace(one.run, reports=kept))
 
 
-def _seconds(folder: Path) -> dict[int, float]:
+def _seconds(folder: Path, one: Examined) -> dict[int, float]:
+    shown = {step for step, _ in one.run.reports}  # of a million reports, few
     times: dict[int, float] = {}
-    for line in jsonl.read(RunDir(folder).metrics_file):
+    start = math.inf
+    for line in jsonl.iterate(RunDir(folder).metrics_file):
         step, time = line.get("step"), line.get("time")
         if isinstance(step, int) and isinstance(time, int | float) and math.isfinite(time):
-            times[step] = float(time)
-    start = min(times.values(), default=0.0)
+            start = min(start, float(time))
+            if step in shown:
+                times[step] = float(time)
     return {step: time - start for step, time in times.items()}

@@ -26,8 +26,8 @@ from orchestrator.files import lock
 
 LOCK_TIMEOUT_S = 30.0
 
-# Of the operations in a journal, as Optuna numbers them.
-_STARTS_AND_ENDS = (4, 6)
+# Of the operations in a journal, as Optuna numbers them: to create a trial, and to set its state.
+_CREATE_OR_SET = (4, 6)
 
 # What Optuna raises at a line that it did not write.
 _DAMAGED = (*(LookupError, ValueError, TypeError, AttributeError, AssertionError, RecursionError),)
@@ -67,10 +67,10 @@ class Journal(JournalFileBackend):
     """Optuna's file without an fsync for each report: run directories rebuild what is lost.
 
     Attributes:
-        starts_and_ends: how many of them were read so far.
+        completed: how many trials were made complete by what was read so far.
     """
 
-    starts_and_ends = 0
+    completed = 0
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records in one write."""
@@ -84,7 +84,8 @@ class Journal(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the operations from a number on."""
         for operation in super().read_logs(log_number_from):
-            self.starts_and_ends += operation.get("op_code") in _STARTS_AND_ENDS
+            if operation.get("op_code") in _CREATE_OR_SET:
+                self.completed += operation.get("state") == TrialState.COMPLETE
             yield operation
 
 
@@ -108,8 +109,8 @@ class SweepJournal(JournalStorage):
         with self._thread_lock:
             self._sync_with_backend()
         count, found = self._complete.get(study_id, (-1, []))
-        if count != self._file.starts_and_ends:
-            count = self._file.starts_and_ends
+        if count != self._file.completed:
+            count = self._file.completed
             found = super().get_all_trials(study_id, deepcopy, states)
             self._complete[study_id] = count, found
         return list(found)

@@ -40,3 +40,15 @@ def test_what_has_not_changed_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     before = shown(sweep, memory)
     monkeypatch.setattr("orchestrator.files.jsonl.parse", lambda content: pytest.fail("was read"))
     assert shown(sweep, memory) == before
+
+
+def test_of_many_reports_the_times_of_those_that_are_drawn_are_kept(tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path)
+    lines = [
+        f'{{"step": {step}, "time": {100 + step / 2}, "metrics": {{"val_loss": {1 / step}}}}}\n'
+        for step in range(1, 25_001)
+    ]
+    sweep.run_dir(0, "lr=1").metrics_file.write_text("".join(lines))
+    run = next(run for run in collect([sweep.path]).runs if run.label == "lr=1")
+    assert 0 < len(run.seconds) <= len(run.reports) < 2_500
+    assert run.seconds == {step: (step - 1) / 2 for step, _ in run.reports if step in run.seconds}
