@@ -32,7 +32,7 @@ from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Device, Need, Plan, Slot
-from orchestrator.placement.admission import Want, overtaken
+from orchestrator.placement.admission import Waiting, Want, overtaken
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import History, Kind
 from orchestrator.runs import TrialRecord
@@ -341,6 +341,9 @@ class SlotAllocator:
         if self._leases is not None and self._leases.problem and not self._leases_problem:
             self._leases_problem = self._leases.problem
             self._log.emit("leases", words=self._leases_problem)
-        event = self._waiting.note(waiting_of(self._usable()), starts=starts)
+        found = waiting_of(self._usable())
+        if self._machine.lacking:
+            found = Waiting(self._machine.lacking, 0, self._machine.clock())
+        event = self._waiting.note(found, starts=starts)
         if event is not None:
             self._log.emit(event[0], **event[1])

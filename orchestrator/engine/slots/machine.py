@@ -28,9 +28,11 @@ class Machine:
         cores: for all trials together.
         comparable: whether the driver's process ids are those of this process.
         is_usable: whether trials may start there now.
+        lacking: what nothing can start without, for people; "" if trials may start.
     """
 
     is_usable = True
+    lacking = ""
 
     def __init__(self, plan: Plan, gpus: str | None = None) -> None:
         self.on_cpu = plan.on_cpu

@@ -36,9 +36,10 @@ class Waiting:
 
     def timeout_message(self, timeout_s: float) -> str:
         """Return the message with which ``--wait-timeout`` ends the waiting."""
+        what, tools = ("memory", "nvidia-smi or top") if self.device else ("room", "`ray status`")
         return (
-            f"--wait-timeout {format_duration(timeout_s)}: memory did not come free in that time, "
-            f"and the next trial still {self}. See with nvidia-smi or top who holds it; the same "
+            f"--wait-timeout {format_duration(timeout_s)}: {what} did not come free in that time, "
+            f"and the next trial still {self}. See with {tools} who holds it; the same "
             "command continues from here, a longer --wait-timeout waits longer."
         )
 

@@ -32,6 +32,7 @@ class _Claim:
     actor: Any
     answer: Any
     cores: int
+    of: str = ""  # id of the node of which it is asked; "" for any
     node_id: str = ""
     gpus: tuple[str, ...] = ()
 
@@ -43,6 +44,11 @@ class Claims:
         self._claims: list[_Claim] = []
 
     @property
+    def has_any(self) -> bool:
+        """Whether Ray has granted anything that is still there."""
+        return any(claim.node_id for claim in self._claims)
+
+    @property
     def waiting(self) -> int:
         """How many claims Ray has not granted yet."""
         return sum(not claim.node_id for claim in self._claims)
@@ -51,11 +57,15 @@ class Claims:
         """Claim one GPU of any node."""
         self._add(ray.remote(Holder).options(num_gpus=1, num_cpus=0), cores=0)
 
+    def ask_core(self) -> None:
+        """Claim one core of any node; only that shows an autoscaler that there is demand."""
+        self._add(ray.remote(Holder).options(num_cpus=1), cores=1)
+
     def ask_cores(self, node_id: str, cores: int) -> None:
         """Claim cores of a node."""
         strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
         options = {"num_cpus": cores, "scheduling_strategy": strategy}
-        self._add(ray.remote(Holder).options(**options), cores=cores)
+        self._add(ray.remote(Holder).options(**options), cores=cores, of=node_id)
 
     def update(self) -> None:
         """Learn what was granted, and forget what was lost with its node."""
@@ -76,10 +86,14 @@ class Claims:
         self._claims = [claim for claim in self._claims if claim.node_id != node_id]
 
     def withdraw(self) -> None:
-        """Give up the claims that Ray has not granted."""
-        for claim in [each for each in self._claims if not each.node_id]:
+        """Give up the claims on any node that Ray has not granted."""
+        for claim in [each for each in self._claims if not each.node_id and not each.of]:
             ray.kill(claim.actor)
             self._claims.remove(claim)
+
+    def is_asked(self, node_id: str) -> bool:
+        """Return whether Ray has yet to grant cores of a node."""
+        return any(claim.of == node_id and not claim.node_id for claim in self._claims)
 
     def cores(self, node_id: str) -> int:
         """Return how many cores of a node are held."""
@@ -94,14 +108,14 @@ class Claims:
             if device.id in held or device.id.partition(":")[0] in held or device.uuid in held
         )
 
-    def _add(self, holder: Any, cores: int) -> None:
+    def _add(self, holder: Any, cores: int, of: str = "") -> None:
         actor = holder.remote()
-        self._claims.append(_Claim(actor, actor.held.remote(), cores))
+        self._claims.append(_Claim(actor, actor.held.remote(), cores, of))
 
 
 def cores_left(node: dict[str, Any]) -> int:
-    """Return the cores that Ray has left on a node of `ray.nodes`; at least 1."""
+    """Return the cores that Ray has left on a node of `ray.nodes`."""
     from ray._private.state import available_resources_per_node
 
     found = available_resources_per_node().get(node["NodeID"], node["Resources"])
-    return max(1, int(found.get("CPU", 0)))
+    return int(found.get("CPU", 0))

@@ -66,12 +66,24 @@ class ClusterMachine(Machine):
 
     Args:
         parts: returns the machines of the nodes with their plans, by name.
+        lacking: returns what nothing can start without, as `Machine.lacking`.
     """
 
-    def __init__(self, plan: Plan, parts: Callable[[], Mapping[str, tuple[Machine, Plan]]]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        parts: Callable[[], Mapping[str, tuple[Machine, Plan]]],
+        lacking: Callable[[], str] = lambda: "",
+    ) -> None:
         self.on_cpu = plan.on_cpu
         self.comparable = False
         self._parts = parts
+        self._lacking = lacking
+
+    @property
+    def lacking(self) -> str:  # type: ignore[override]
+        """What nothing can start without, for people; "" if trials may start."""
+        return self._lacking()
 
     def parts(self, plan: Plan) -> Mapping[str, tuple[Machine, Plan]]:
         """Return the machines of the nodes, each with its part of the plan."""

@@ -28,6 +28,9 @@ JOIN_WITHIN_S = 60.0
 CLAIM_WITHIN_S = 10.0
 """How long a plan waits for what Ray grants at once."""
 
+SETTLE_S = 1.0
+"""How soon a job that ends has given back all its cores, after the first."""
+
 
 class Cluster:
     """The nodes of a cluster that was joined, each with an agent; `close` ends them.
@@ -48,6 +51,8 @@ class Cluster:
         self._claims = Claims()
         self._on_gpus = False
         self._claimed: set[str] = set()  # ids of nodes of which cores were asked for
+        # By id of a node that had no core left: when the first was granted, None before.
+        self._short: dict[str, float | None] = {}
         self._plans: dict[str, Plan] = {}
         self._machines: dict[str, NodeMachine] = {}
         self._decide: Callable[[Sequence[NodeView]], dict[str, Plan]] = lambda nodes: {}
@@ -93,7 +98,7 @@ class Cluster:
     def decide(self, spec: Spec, policy: Policy, known: Callable[[Sequence[Device]], Need]) -> Plan:
         """Reserve in Ray what trials may use, and decide where they run.
 
-        Nodes that join later are planned alike.
+        Nodes that join later are planned alike, and so are all while other jobs hold everything.
         """
         self._decide = lambda nodes: cluster_plan.decide_nodes(spec, nodes, policy, known=known)
         self._on_gpus = policy.gpus_per_trial > 0 and any(view.devices for view in self.views())
@@ -107,14 +112,21 @@ class Cluster:
         while not nodes and time.monotonic() - begun < JOIN_WITHIN_S:
             self._serve_idle()  # who is not asked counts as silent
             self._claims.update()
+            self._ask_cores()
             if not self._claims.waiting or time.monotonic() - begun > CLAIM_WITHIN_S:
                 nodes = self._plannable()  # none yet on a machine that is very busy
+                if self._claims.waiting and self._claimed and self._claimed <= self._short.keys():
+                    break
+        if not nodes and self._claims.waiting:
+            self._claims.ask_core()
+            nodes = [replace(view, devices=()) for view in self.views()]
+            return cluster_plan.join_plans(self._decide(nodes), policy)
         self._plans = self._decide(nodes)
         return cluster_plan.join_plans(self._plans, policy)
 
     def machine(self, plan: Plan) -> Machine:
         """Return the nodes as machines for the allocator."""
-        return ClusterMachine(plan, self._parts)
+        return ClusterMachine(plan, self._parts, self._lacking)
 
     def run(self, conductor: Conductor, tick: Callable[[], None]) -> None:
         """Run what `conductor` hands out, until nothing is left; an error is kept."""
@@ -162,6 +174,7 @@ class Cluster:
         self._agents.close()
 
     def _serve_idle(self) -> None:
+        """Exchange messages with all agents for a moment, before anything runs."""
         self._agents.serve(lambda link, attempt_id, messages: None, lambda attempt_id: False)
 
     def _hand_out(self, conductor: Conductor) -> bool:
@@ -177,22 +190,42 @@ class Cluster:
     def _show_demand(self, conductor: Conductor) -> None:
         """Keep one claim waiting while trials do, so that Ray's autoscaler may add a node."""
         if not self._on_gpus:
-            return
-        if conductor.stopping or not conductor.trials.queue:
+            if self._machines:
+                self._claims.withdraw()
+        elif conductor.stopping or not conductor.trials.queue:
             self._claims.withdraw()
         elif not self._claims.waiting:
             self._claims.ask_gpu()
 
+    def _lacking(self) -> str:
+        """Return what nothing can start without, for people; "" if something was granted."""
+        if self._claims.has_any or not self._claims.waiting:
+            return ""
+        what = "a GPU" if self._on_gpus else "a core"
+        return f"waits for {what}: other jobs hold all of this Ray cluster"
+
     def _ask_cores(self) -> None:
         """Claim the cores that Ray has left on nodes that are new, for trials on CPUs."""
         for name, link in self._agents.links.items():
-            if self._on_gpus or link.node_id in self._claimed or link.snapshot is None:
+            node, node_id = self._agents.nodes.get(name), link.node_id
+            if self._on_gpus or node is None or link.snapshot is None:
                 continue
-            node = self._agents.nodes.get(name)
-            if node is not None and node["Resources"].get("CPU", 0) >= 1:
-                self._claimed.add(link.node_id)
-                cores = min(link.snapshot.host.cores, cores_left(node))
-                self._claims.ask_cores(link.node_id, cores)
+            most = link.snapshot.host.cores
+            if node_id not in self._claimed and node["Resources"].get("CPU", 0) >= 1:
+                self._claimed.add(node_id)
+                left = cores_left(node)
+                if left < 1:
+                    self._short[node_id] = None
+                self._claims.ask_cores(node_id, min(most, max(1, left)))
+            elif node_id in self._short and self._claims.cores(node_id):
+                now = time.monotonic()
+                since = self._short[node_id] = self._short[node_id] or now
+                if now - since >= 2 * SETTLE_S:
+                    del self._short[node_id]
+                elif now - since >= SETTLE_S and not self._claims.is_asked(node_id):
+                    left = min(most - self._claims.cores(node_id), cores_left(node))
+                    if left >= 1:
+                        self._claims.ask_cores(node_id, left)
 
     def _gpus_of(self, name: str) -> int:
         """Return how many GPUs Ray counts on a node; the owner keeps the others from it."""
@@ -204,8 +237,9 @@ class Cluster:
             return [view for view in self.views() if view.devices]
         found = []
         for view in self.views():
-            cores = self._claims.cores(self._agents.links[view.name].node_id)
-            if cores:
+            node_id = self._agents.links[view.name].node_id
+            cores = self._claims.cores(node_id)
+            if cores and node_id not in self._short:
                 found.append(replace(view, devices=(), host=replace(view.host, cores=cores)))
         return found
 

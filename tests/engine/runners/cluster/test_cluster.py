@@ -113,3 +113,46 @@ def test_what_a_lost_node_ran_continues_elsewhere(
     assert lost, "some ran there"
     assert {event["number"] for event in lost} == {one.number for one in records if one.attempt > 1}
     assert json.loads(sweep.state_file.read_text())["state"] == SweepState.FINISHED
+
+
+HOLD = """
+import ray, sys
+from pathlib import Path
+ray.init(sys.argv[1], log_to_driver=False)
+@ray.remote(num_cpus=2)
+class All:
+    def here(self): pass
+held = [All.options(scheduling_strategy="SPREAD").remote() for _ in range(2)]
+ray.get([one.here.remote() for one in held])
+Path(sys.argv[2]).touch()
+sys.stdin.read()
+"""
+
+
+def test_a_sweep_waits_while_other_jobs_hold_all_cores(nodes: RayCluster, tmp_path: Path) -> None:
+    sweep = SweepDir(tmp_path / "results" / "s")
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD.strip(), nodes.address, str(tmp_path / "held")],
+        stdin=subprocess.PIPE,
+    )
+    driver = None
+    try:
+        wait_until((tmp_path / "held").exists, 90)
+        driver = start(tmp_path, nodes.address)
+
+        def waits() -> bool:
+            placement = (json.loads(sweep.state_file.read_text()) or {}).get("placement") or {}
+            return "other jobs hold all" in str((placement.get("waiting") or {}).get("reason"))
+
+        wait_until(lambda: sweep.state_file.exists() and waits(), 90)
+        other.communicate()
+        output, _ = driver.communicate(timeout=60)
+    finally:
+        other.kill()
+        if driver is not None:
+            driver.kill()
+    assert driver.returncode == 0, output
+    assert "waits for a core: other jobs hold all of this Ray cluster" in output
+    records = load_trials(sweep)
+    assert {record.state for record in records} == {TrialState.COMPLETE}
+    assert len({(record.slot or {})["node"] for record in records}) == 2
