@@ -22,14 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from trainers.comparing_runs import check_equal, equal_values, is_part, same_metric, shortened
 from trainers.loading import Trainer, TrainerError, load_trainer
 from trainers.recording import Broken, RecordingRun, no_process_left
 
 _FREE = ("lr", "grad_norm")
 """Reported names that need no ``train_`` or ``val_`` prefix."""
-
-_CLOSE = 1e-4
-"""Allowed relative difference between a reported metric and one computed from saved arrays."""
 
 
 @dataclass
@@ -125,7 +123,7 @@ def _reports(trial: _Trial) -> None:
     run = trial.finished()
     steps = [step for step, _ in run.reports]
     if steps != sorted(set(steps)) or steps[0] < 1:
-        raise Broken(f"steps must rise from 1 (found {_shortened(steps)})")
+        raise Broken(f"steps must rise from 1 (found {shortened(steps)})")
     names = {name for _, metrics in run.reports for name in metrics}
     odd = sorted(
         name for name in names if not name.startswith(("train_", "val_")) and name not in _FREE
@@ -156,7 +154,7 @@ def _matching_arrays(trial: _Trial) -> None:
         raise Unseen("none of the metrics that it reports can be recomputed here")
     nearest_step, wrong = 0, shared
     for step, metrics in run.reports:
-        off = [name for name in shared if not _same(metrics.get(name, math.nan), found[name])]
+        off = [name for name in shared if not same_metric(metrics.get(name, math.nan), found[name])]
         if len(off) <= len(wrong):
             nearest_step, wrong = step, off
     if wrong:
@@ -170,7 +168,7 @@ def _matching_arrays(trial: _Trial) -> None:
 
 def _deterministic(trial: _Trial) -> None:
     again = trial.run()
-    _equal(trial.finished(), again, "a second run with the same config")
+    check_equal(trial.finished(), again, "a second run with the same config")
     # The first run may have filled a cache that the others use, calling should_stop meanwhile.
     trial.whole = again
 
@@ -198,7 +196,7 @@ def _resumes_when_stopped(trial: _Trial) -> None:
         resumed = trial.run(saved=saved)
         if saved is not None:
             resumed.reports = [*_until(stopped, resumed), *resumed.reports]
-        _equal(whole, resumed, f"a run that was stopped at look {stop_at} and resumed")
+        check_equal(whole, resumed, f"a run that was stopped at look {stop_at} and resumed")
 
 
 def _resumes_anywhere(trial: _Trial) -> None:
@@ -208,23 +206,23 @@ def _resumes_anywhere(trial: _Trial) -> None:
     for place in sorted({0, len(whole.checkpoints) // 2, len(whole.checkpoints) - 1}):
         resumed = trial.run(saved=whole.checkpoints[place])
         resumed.reports = [*_until(whole, resumed), *resumed.reports]
-        _equal(whole, resumed, f"a run that continues from checkpoint {place + 1}")
+        check_equal(whole, resumed, f"a run that continues from checkpoint {place + 1}")
 
 
 def _splits_stay(trial: _Trial) -> None:
     whole = trial.finished()
     less = trial.run(data_fraction=0.5)
     for split in ("val", "test"):
-        if split in whole.arrays and not _equal_values(
+        if split in whole.arrays and not equal_values(
             whole.arrays[split][1], less.arrays.get(split, (None, None))[1]
         ):
             raise Broken(f"the {split} targets of half the training data differ from those of all")
     if "train" not in whole.arrays:
         return
     some, all_of_it = less.arrays["train"][1], whole.arrays["train"][1]
-    if _equal_values(some, all_of_it) and len(np.ravel(all_of_it)) > 1:
+    if equal_values(some, all_of_it) and len(np.ravel(all_of_it)) > 1:
         return  # a fixed sample, for which half the data is enough
-    if not _is_part(some, all_of_it):
+    if not is_part(some, all_of_it):
         raise Broken("the training targets of half the data are not part of those of all data")
 
 
@@ -246,12 +244,9 @@ def _new_schedule(trial: _Trial) -> None:
 def _length(run: RecordingRun) -> tuple[float | None, float]:
     """Return the steps of the schedule that a run describes, and those before it."""
     schedule = run.facts.get("lr_schedule") or {}
-    totals = (values["total"] for values in schedule.values() if _has_total(values))
+    known = (values for values in schedule.values() if isinstance(values, Mapping))
+    totals = (values["total"] for values in known if "total" in values)
     return next(totals, None), schedule.get("start", 0)
-
-
-def _has_total(values: Any) -> bool:
-    return isinstance(values, Mapping) and "total" in values
 
 
 _PROMISES: dict[str, Callable[[_Trial], None]] = {
@@ -288,64 +283,6 @@ def _metrics(trainer: Trainer, run: RecordingRun) -> dict[str, float]:
         known = {name: value for name, value in run.facts.get("data", {}).items() if name != "kind"}
         found |= trainer.evaluate(predictions, targets, **known)
     return found
-
-
-def _equal(whole: RecordingRun, other: RecordingRun, what: str) -> None:
-    """Check that two runs have the same reports and arrays."""
-    if [step for step, _ in whole.reports] != [step for step, _ in other.reports]:
-        raise Broken(
-            f"{what} reports steps {_shortened([step for step, _ in other.reports])} instead of "
-            f"{_shortened([step for step, _ in whole.reports])}"
-        )
-    for (step, wanted), (_, got) in zip(whole.reports, other.reports, strict=True):
-        for name, value in wanted.items():
-            if not _identical(value, got.get(name, math.nan)):
-                raise Broken(
-                    f"{what} reports {name} {got.get(name)!r} at step {step} instead of {value!r}"
-                )
-    for split, (predictions, targets) in whole.arrays.items():
-        if split not in other.arrays:
-            raise Broken(f"{what} saves no arrays of {split}")
-        for which, wanted_array, got_array in zip(
-            ("predictions", "targets"), (predictions, targets), other.arrays[split], strict=True
-        ):
-            if not _equal_values(wanted_array, got_array):
-                raise Broken(f"{what} saves other {which} of {split}")
-
-
-def _identical(left: float, right: float) -> bool:
-    return left == right or (math.isnan(left) and math.isnan(right))
-
-
-def _same(reported: float, recomputed: float) -> bool:
-    if math.isnan(reported) or math.isnan(recomputed):
-        return math.isnan(reported) and math.isnan(recomputed)
-    return math.isclose(reported, recomputed, rel_tol=_CLOSE, abs_tol=1e-7)
-
-
-def _equal_values(left: Any, right: Any) -> bool:
-    if isinstance(left, list) or isinstance(right, list):
-        both = isinstance(left, list) and isinstance(right, list) and len(left) == len(right)
-        return both and all(map(_equal_values, left, right))
-    if left is None or right is None:
-        return left is right
-    return bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f"))
-
-
-def _is_part(some: Any, all_of_it: Any) -> bool:
-    """Return whether `some` is part of `all_of_it`: its beginning in time, or rows of it."""
-    if isinstance(some, list) or isinstance(all_of_it, list):
-        known = {np.asarray(item).tobytes() for item in all_of_it}
-        return all(np.asarray(item).tobytes() in known for item in some)
-    if some.shape[:-1] == all_of_it.shape[:-1]:
-        return _equal_values(some, all_of_it[..., : some.shape[-1]])
-    rows = {row.tobytes() for row in np.ascontiguousarray(all_of_it)}
-    return all(row.tobytes() in rows for row in np.ascontiguousarray(some))
-
-
-def _shortened(steps: list[int]) -> str:
-    text = ", ".join(map(str, steps[:6]))
-    return f"{text}, … {steps[-1]}" if len(steps) > 6 else text or "none"
 
 
 def _value(trainer: Trainer, name: str, text: str) -> Any:
