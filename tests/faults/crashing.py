@@ -201,6 +201,8 @@ def prepare(folder: Path, scenario: str) -> None:
 def crash(folder: Path, scenario: str, points: int) -> int:
     """Kill at `points` operations in each way (0 for all); print and count what does not hold."""
     prepare(folder, scenario)
+    run(folder)  # so that no forked process imports anything
+    prepare(folder, scenario)
     code, printed = killed(folder, "count", 0)
     assert code == 0, printed
     total, wanted = int(printed.split()[-1]), table(folder)

@@ -92,28 +92,34 @@ FAULTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
 }  # fmt: skip
 
 
-def check(folder: Path, fault: Callable[[Path], object], code: int, words: str) -> list[str]:
-    """Let a sweep meet a fault, continue it, and return what does not hold."""
+def prepare(folder: Path) -> None:
+    """Make an empty folder with a sweep file and its script."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text(SWEEP)
     (folder / "train.sh").write_text(SCRIPT)
     (folder / "train.sh").chmod(0o755)
 
-    def run(fault: Callable[[Path], object] | None = None) -> None:
-        os.chdir(folder)
-        if fault is not None:
-            fault(folder)
-        main(["run", "sweep.yaml", "--inline"])
 
-    ended, printed = exit_of(partial(run, fault))
+def run(folder: Path, fault: Callable[[Path], object] | None = None) -> None:
+    """Run the sweep of a folder, which may meet a fault."""
+    os.chdir(folder)
+    if fault is not None:
+        fault(folder)
+    main(["run", "sweep.yaml", "--inline"])
+
+
+def check(folder: Path, fault: Callable[[Path], object], code: int, words: str) -> list[str]:
+    """Let a sweep meet a fault, continue it, and return what does not hold."""
+    prepare(folder)
+    ended, printed = exit_of(partial(run, folder, fault))
     problems = [] if ended == code else [f"exit {ended} instead of {code}"]
     if not re.search(words, printed, re.DOTALL) or "Traceback" in printed:
         problems.append(f"it printed {printed}")
     failed = [one.reason for one in load_trials(SweepDir(folder / "results/s"))
               if one.state is TrialState.FAIL]  # fmt: skip
     problems += [f"a trial failed: {reason}" for reason in failed]
-    ended, printed = exit_of(run)
+    ended, printed = exit_of(partial(run, folder))
     if ended != 0 or "2/2 complete" not in printed:
         problems.append(f"again: exit {ended}: {printed}")
     return problems
@@ -136,6 +142,9 @@ def exit_of(action: Callable[[], object]) -> tuple[int, str]:
 if __name__ == "__main__":
     root, *names = sys.argv[1:]
     os.environ["SWEEP_LEASES"] = f"{root}.leases"
+    prepare(Path(root))
+    with contextlib.suppress(SystemExit):
+        run(Path(root))  # so that no forked process imports anything
     bad = 0
     for name in names or FAULTS:
         for problem in check(Path(root), *FAULTS[name]):
