@@ -22,7 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from trainers.comparing_runs import check_equal, equal_values, is_part, same_metric, shortened
+from trainers.common.comparing_runs import (
+    check_equal,
+    equal_values,
+    is_part,
+    same_metric,
+    shortened,
+)
 from trainers.loading import Trainer, TrainerError, load_trainer
 from trainers.recording import Broken, RecordingRun, no_process_left
 
