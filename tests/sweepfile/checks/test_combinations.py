@@ -1,4 +1,4 @@
-"""What goes with what: the table of the docs, cell by cell, and the reasons."""
+"""What goes with what, cell by cell, and the reasons."""
 
 from __future__ import annotations
 
@@ -12,41 +12,56 @@ from orchestrator.errors import SpecError
 from orchestrator.sweepfile.checks.keys import APART
 from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.load import load_spec
-from tests.conftest import ROOT
 
 Write = Callable[[str], Path]
-DOCS = ROOT / "docs" / "sweep-file.md"
+# A blank means that the same pair is in another row, or has no meaning.
+TABLE = """
+| | grid | random | bayes | trials | zip | ablate | stages | promote | seeds | remedy |
+|-|-|-|-|-|-|-|-|-|-|-|
+| trials | y | y | y | | | | | | | |
+| zip | y | y | no | y | | | | | | |
+| ablate | y | no | no | no | no | | | | | |
+| stages | y | y | y | y | y | y | | | | |
+| promote | y | y | y | y | y | no | y | | | |
+| seeds | y | y | y | y | y | y | y | y | | |
+| remedy | y | y | y | y | y | no | y | y | no | |
+| when | y | y | no | y | no | no | y | y | y | y |
+| constraints | y | y | no | y | y | y | y | y | y | y |
+| probabilities | no | y | y | y | no | no | y | y | y | y |
+| sampler | no | no | y | y | no | no | y | y | y | y |
+| pruner | y | y | y | y | y | y | y | y | y | y |
+| two metrics | y | y | y | y | y | y | y | by if alone | y | y |
+"""
 
 LR = "lr: {values: [0.1, 0.2]}"
 CLIP = "clip: {values: [1.0, 2.0]}"
 # What each part writes: top-level lines, and entries of `parameters`.
 WRITES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "`grid`": ("method: grid", ()),
-    "`random`": ("method: random\nrun_cap: 4", (LR,)),
-    "`bayes`": ("method: bayes\nrun_cap: 4", (LR,)),
-    "`trials`": ("trials: {a: {set: {amp: true}}, b: {}}", ()),
-    "`zip`": ("zip: [lr, clip]", (LR, CLIP)),
-    "`ablate`": ("ablate: {changes: {a: {set: {model: hybrid}}}}", ()),
-    "`stages`": ("stages: {quick: {set: {epochs: 2}}, full: {}}", ()),
-    "`promote`": ("stages: {quick: {set: {epochs: 2}, promote: {top: 1}}, full: {}}", ()),
-    "`seeds`": ("seeds: 2", ()),
-    "`remedy`": ("remedy: {rising: {set: {lr: '*0.1'}}}", ()),
-    "`when`": ("", (LR, "clip: {values: [1.0, 2.0], when: lr < 0.15}")),
-    "`constraints`": ("constraints: [lr < 0.15]", ()),
-    "`probabilities`": ("", ("lr: {values: [0.1, 0.2], probabilities: [0.5, 0.5]}",)),
-    "`sampler`": ("sampler: tpe", (LR,)),
-    "`pruner`": ("pruner: median", ()),
+    "grid": ("method: grid", ()),
+    "random": ("method: random\nrun_cap: 4", (LR,)),
+    "bayes": ("method: bayes\nrun_cap: 4", (LR,)),
+    "trials": ("trials: {a: {set: {amp: true}}, b: {}}", ()),
+    "zip": ("zip: [lr, clip]", (LR, CLIP)),
+    "ablate": ("ablate: {changes: {a: {set: {model: hybrid}}}}", ()),
+    "stages": ("stages: {quick: {set: {epochs: 2}}, full: {}}", ()),
+    "promote": ("stages: {quick: {set: {epochs: 2}, promote: {top: 1}}, full: {}}", ()),
+    "seeds": ("seeds: 2", ()),
+    "remedy": ("remedy: {rising: {set: {lr: '*0.1'}}}", ()),
+    "when": ("", (LR, "clip: {values: [1.0, 2.0], when: lr < 0.15}")),
+    "constraints": ("constraints: [lr < 0.15]", ()),
+    "probabilities": ("", ("lr: {values: [0.1, 0.2], probabilities: [0.5, 0.5]}",)),
+    "sampler": ("sampler: tpe", (LR,)),
+    "pruner": ("pruner: median", ()),
     "two metrics": ("metric: [val_mae, val_r2]", ()),
 }
 # What else a part needs to be tried at all.
-NEEDS = {"`sampler`": "method: bayes\nrun_cap: 4", "`probabilities`": "method: random\nrun_cap: 4"}
+NEEDS = {"sampler": "method: bayes\nrun_cap: 4", "probabilities": "method: random\nrun_cap: 4"}
 
 
 def cells() -> list[tuple[str, str, str]]:
     """Return row, column and verdict of each filled cell of the table."""
-    text = DOCS.read_text(encoding="utf-8")
-    table = text.split("What goes with what:\n\n", 1)[1].split("\n\n", 1)[0].splitlines()
-    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table)
+    lines = TABLE.strip().splitlines()
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     return [
         (row[0], column, verdict)
         for row in rows
@@ -66,8 +81,8 @@ def file_of(*parts: str) -> str:
         known = "\n".join(lines)
         if part in NEEDS and "method:" not in known:
             lines.append(NEEDS[part])
-    if "`stages`" in parts and "`promote`" in parts:
-        lines.remove(WRITES["`stages`"][0])
+    if "stages" in parts and "promote" in parts:
+        lines.remove(WRITES["stages"][0])
     if not any(line.startswith("metric:") for line in lines):
         lines.append("metric: val_mae")
     if parameters:
@@ -86,7 +101,7 @@ def test_each_cell_is_what_the_checker_says(
     write: Write, row: str, column: str, verdict: str
 ) -> None:
     text = file_of(column, row)
-    if verdict == "yes":
+    if verdict == "y":
         spec = load_spec(write(text))
         if spec.method != "bayes":
             assert len(list(iter_configs(spec))) == count_trials(spec)
@@ -96,7 +111,7 @@ def test_each_cell_is_what_the_checker_says(
     refusal = r"cannot be (combined|used) with|needs|no effect in a grid"
     assert any(re.search(refusal, p.message) for p in caught.value.problems)
     if verdict != "no":
-        assert verdict == "by `if` alone"
+        assert verdict == "by if alone"
         load_spec(write(text.replace("top: 1", "if: stable")))
 
 
