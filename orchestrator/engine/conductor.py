@@ -198,7 +198,7 @@ class Conductor:
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
-        if self.stop_reason in (None, INTERRUPTED) and reason != self.stop_reason:
+        if self.stop_reason is None:
             self.stop_reason = reason
             self.slots.close()
             self._log.emit("stopping", reason=reason)

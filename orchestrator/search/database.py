@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -81,10 +84,24 @@ class Database:
                 sqlalchemy.text(f"SELECT {function}(:key)"), {"key": key}
             )
         except SQLAlchemyError as error:
-            raise SweepError(
-                f"{self._url}: the connection is lost ({_cause(error)}), so other drivers may take "
-                "over the trials of this one. To join again, give the same command."
-            ) from None
+            raise self._lost(error) from None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Raise a `SweepError` if Optuna cannot use the database in the block."""
+        try:
+            yield
+        except StorageInternalError as error:
+            cause = error.__cause__
+            raise self._lost(cause if isinstance(cause, SQLAlchemyError) else error) from None
+        except SQLAlchemyError as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> SweepError:
+        return SweepError(
+            f"{self._url}: the connection is lost ({_cause(error)}), so other drivers may take "
+            "over the trials of this one. To join again, give the same command."
+        )
 
 
 def _checked(url: str) -> sqlalchemy.URL:
@@ -110,5 +127,5 @@ def _checked(url: str) -> sqlalchemy.URL:
     return found.set(drivername="postgresql+psycopg")
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]

@@ -17,7 +17,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -44,6 +44,9 @@ class Locks(Protocol):
 
     def is_held(self, name: str) -> bool:
         """Return whether another driver holds a lock."""
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Raise a `SweepError` if what holds locks and studies is lost in the block."""
 
     def close(self) -> None:
         """Give up all locks."""
@@ -77,6 +80,10 @@ class FileLocks:
     def is_held(self, name: str) -> bool:
         """Return whether a process holds a lock."""
         return lock.is_held(self._path(name))
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Return a block in which nothing is watched."""
+        return nullcontext()
 
     def close(self) -> None:
         """Give up all locks."""
@@ -129,6 +136,10 @@ class Drivers:
             yield began
         finally:
             self.leave()
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Raise a `SweepError` if the database of the drivers is lost in the block."""
+        return self._locks.watched()
 
     def join(self) -> bool:
         """Show that this driver lives; return whether it is alone. Call it in a turn."""

@@ -91,6 +91,7 @@ def join_sweep(
         else:
             database = Database(where, scope_of(folder))
             stack.callback(database.close)
+            stack.enter_context(database.watched())
         drivers = Drivers(folder, database)
         stack.callback(drivers.close)
         drivers.enter()

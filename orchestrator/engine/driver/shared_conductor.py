@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.engine.child.process import Attempt
+from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.driver.drivers import Drivers
 from orchestrator.engine.queue.decisions import has_room
@@ -69,6 +69,11 @@ class SharedConductor(Conductor):
             if not has_room(self._spec, self.records.values(), at_work):
                 return None
             return super().next_attempt(attempt_id)
+
+    def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
+        """Take in the messages of an attempt; a trial in this process calls this itself."""
+        with self._drivers.watched():
+            super().on_messages(attempt_id, messages)
 
     def on_gone(self, attempt_id: str, lost: str = "") -> None:
         """Give back the room of an attempt; from now on others may run its trial if it waits."""

@@ -130,8 +130,7 @@ def run_trials(cluster: Cluster, conductor: Conductor, tick: Callable[[], None])
         loop.join(_CHECK_S)
         if _is_reachable(head):
             seen_at = time.monotonic()
-    # Ray may end this process's work itself once it has lost the head.
-    if loop.is_alive() or (conductor.stopping and not _is_reachable(head)):
+    if loop.is_alive():
         cluster.abandon(conductor, f"the head of the Ray cluster at {head} was lost")
         leave_at_exit()
     cluster.raise_error()
