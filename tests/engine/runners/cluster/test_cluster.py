@@ -45,9 +45,11 @@ parameters: {lr: {values: [1, 2, 3, 4]}}
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[RayCluster]:
-    found = RayCluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-    )
+    head = {"num_cpus": 2, "include_dashboard": False}
+    try:
+        found = RayCluster(initialize_head=True, head_node_args=head)
+    except RuntimeError:  # on a busy machine a head may take longer than Ray waits for it
+        found = RayCluster(initialize_head=True, head_node_args=head)
     found.add_node(num_cpus=2)
     yield found
     found.shutdown()
