@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.divergence import is_forecast
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.record_fields import checked, checked_spec
@@ -95,7 +94,11 @@ class TrialRecord:
 
     def warnings_now(self, *, runs: bool) -> list[str]:
         """Return its warnings; forecasts only of a trial that runs."""
-        return [text for text in self.warnings if runs or not is_forecast(text)]
+        if runs or not self.warnings:
+            return self.warnings
+        from orchestrator.divergence import is_forecast  # few records have warnings
+
+        return [text for text in self.warnings if not is_forecast(text)]
 
     def state_now(self, driver_lives: bool) -> tuple[TrialState, str | None]:
         """Return the state and its reason; a trial that a killed driver left RUNNING waits."""
